@@ -1,0 +1,74 @@
+# Everything a contributor types. `make` alone prints this list.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check
+SOURCES := core operator extractor_image tests
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
+	--no-emit-package dpp-core
+PYTEST_ARGS ?=
+
+.PHONY: help setup check format format-check lint types contracts unit generated test test-spark \
+	servers crds docs-reference demo dev-up dev-down lock clean
+
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.dev ## Make .venv with everything a developer needs (hash-pinned)
+
+$(VENV)/.dev: requirements/dev.txt core/pyproject.toml operator/pyproject.toml extractor_image/pyproject.toml
+	@echo "setting up $(VENV) with about 130 hash-pinned packages (~450 MB, one to two minutes) ..."
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e core -e operator -e extractor_image
+	@touch $@
+
+check: setup format-check lint types contracts unit generated ## Format, lint, types, contracts, unit tests, generated files (< 90 s)
+
+format: setup ## Rewrite the sources in the one format
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix --quiet $(SOURCES) || true
+
+format-check: setup
+	@$(BIN)/ruff format --check --quiet $(SOURCES) || (echo "run 'make format'"; exit 1)
+
+lint: setup ## Run the linter
+	@$(BIN)/ruff check --quiet $(SOURCES)
+
+types: setup ## Check types (strict)
+	@$(BIN)/mypy core/dpp_core operator/dpp_operator extractor_image/dpp_extractor tests/support
+
+contracts: setup ## Check which module may import which
+	@$(BIN)/lint-imports
+
+unit: setup ## Run the unit tests and the laws of the repository
+	@$(PY) -m pytest tests/unit tests/docs -q $(PYTEST_ARGS)
+
+test: setup servers ## Set up everything that is missing and run every test
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+servers: setup ## Install and build the real servers that the tests talk to
+	@$(PY) tests/support/build.py
+
+dev-up: setup servers ## Start PostgreSQL, S3, FerretDB and a Vault API server on fixed ports
+	@$(PY) tests/support/dev.py up
+
+dev-down: ## Stop what dev-up started
+	@$(PY) tests/support/dev.py down
+
+lock: setup ## Write the hash-pinned lock files anew
+	@$(BIN)/$(LOCK) -o requirements/dev.txt core/pyproject.toml operator/pyproject.toml \
+		extractor_image/pyproject.toml --extra maintain requirements/dev.in requirements/build.in
+	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/operator.txt core/pyproject.toml operator/pyproject.toml
+	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/extractor.txt core/pyproject.toml extractor_image/pyproject.toml
+	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
+
+clean: ## Remove what was made here, but not the servers' cache
+	@rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .dev
+	@find core operator extractor_image tests -name __pycache__ -prune -exec rm -rf {} +
