@@ -1,0 +1,3 @@
+"""What keeps a run polite and bounded: one retry layer, one deadline, one stop, one table of
+failures.
+"""
