@@ -1,9 +1,9 @@
-"""The story that `make demo` tells: an ERP, two runs, and proof that the second brought only the change.
+"""The story of `make demo`: an ERP, two runs, and proof that the second brought only the change.
 
 Run by the Makefile in a virtual environment that holds the extractor's locked packages and nothing
 else; by hand: `python docs/examples/wholesaler/demo.py` from the repository's root.
-Everything it shows it also checks: what a table must hold is computed from the ERP, what it does hold
-from the table's own Delta log and files, and a difference ends the demo with exit code 1.
+Everything it shows it also checks: what a table must hold is computed from the ERP, what it does
+hold from the table's own Delta log and files, and a difference ends the demo with exit code 1.
 It must not use anything of DPP but the `dpp` command, as a user would.
 """
 
@@ -91,9 +91,8 @@ def tell() -> None:
     say(5, "A day passes in the ERP")
     done = erp.change(ERP, datetime.now(UTC))
     for row in done:
-        print(
-            f"    {row.table:<14} {row.inserted:>5} new {row.updated:>5} changed {row.deleted:>3} gone"
-        )
+        figures = f"{row.inserted:>5} new {row.updated:>5} changed {row.deleted:>3} gone"
+        print(f"    {row.table:<14} {figures}")
 
     say(6, "Second run: the same command")
     dpp("run", "-f", str(SAMPLE), "--to", str(OUT))
@@ -106,7 +105,7 @@ def tell() -> None:
 
 
 def first_run(rows: dict[str, int]) -> Sequence[Line]:
-    """Compare each table with the ERP: all rows but those with a cell that does not fit its type."""
+    """Compare each table with the ERP: all rows but those with a cell that does not fit."""
     lines = []
     for dataset in (*KEYS, *WHOLE):
         table = WHOLE.get(dataset, dataset)
@@ -170,7 +169,7 @@ def print_rows(table: pa.Table) -> None:
         print("      " + "  ".join(f"{value!s:<26}" for value in row.values()).rstrip())
 
 
-# --- reading a Delta table with nothing but its log and Parquet ------------------------------------
+# --- reading a Delta table with nothing but its log and Parquet ---------------------------------
 
 
 def log(dataset: str) -> list[list[dict[str, Any]]]:
@@ -226,7 +225,7 @@ def say(number: int, sentence: str) -> None:
 
 
 def dpp(*arguments: str) -> None:
-    """Run `dpp` as a user would. Raises DemoFailedError with the exit code when it does not succeed."""
+    """Run `dpp` as a user would. Raises DemoFailedError when it does not succeed."""
     print(f"    $ dpp {' '.join(arguments)}", flush=True)
     code = subprocess.run([str(DPP), *arguments], check=False).returncode
     if code != 0:
