@@ -68,6 +68,7 @@ lock: setup ## Write the hash-pinned lock files anew
 	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/operator.txt core/pyproject.toml operator/pyproject.toml
 	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/extractor.txt core/pyproject.toml extractor_image/pyproject.toml
 	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
+	@$(BIN)/$(LOCK) -o requirements/go.txt requirements/go.in
 
 clean: ## Remove what was made here, but not the servers' cache
 	@rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .dev

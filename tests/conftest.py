@@ -1,0 +1,96 @@
+"""Fixtures that every test may ask for: the real servers, one of each a session.
+
+A server is started by the first test that needs it and ended with the session, also after failures.
+Where it cannot be had, the test is skipped with the reason; with DPP_REQUIRE_SERVERS=1 it fails.
+A test that stops a server starts it again: `stopped` does both.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, TypeVar
+
+import pytest
+
+from servers.ferret import Ferret, start_ferret
+from servers.postgres import Database, Postgres, start_postgres
+from servers.process import Server, ServerMissingError, sweep
+from servers.s3 import S3Server, start_s3
+from servers.vault import VaultServer, start_vault
+
+
+class Breakable(Protocol):
+    """A handle with a server process behind it."""
+
+    server: Server
+
+
+Handle = TypeVar("Handle", bound=Breakable)
+
+
+def _serve(start: Callable[[], Handle]) -> Iterator[Handle]:
+    sweep()
+    try:
+        handle = start()
+    except ServerMissingError as error:
+        if os.environ.get("DPP_REQUIRE_SERVERS") == "1":
+            raise
+        pytest.skip(str(error))
+    try:
+        yield handle
+    finally:
+        handle.server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Give a real PostgreSQL; see `servers.postgres.Postgres`."""
+    yield from _serve(start_postgres)
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Database]:
+    """Give a fresh, empty PostgreSQL database as its owner sees it; dropped after the test."""
+    fresh = postgres.create_database()
+    yield fresh
+    postgres.server.start()
+    postgres.drop_database(fresh)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """Give a real S3 server; see `servers.s3.S3Server`."""
+    yield from _serve(start_s3)
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> str:
+    """Give the name of a fresh, empty bucket on the real S3 server."""
+    return s3_server.make_bucket()
+
+
+@pytest.fixture(scope="session")
+def ferret() -> Iterator[Ferret]:
+    """Give a real FerretDB; see `servers.ferret.Ferret`."""
+    yield from _serve(start_ferret)
+
+
+@pytest.fixture(scope="session")
+def vault_server() -> Iterator[VaultServer]:
+    """Give a real Vault API server; see `servers.vault.VaultServer`."""
+    yield from _serve(start_vault)
+
+
+@pytest.fixture
+def stopped() -> Callable[[Breakable], AbstractContextManager[None]]:
+    """Give a context manager in which a server is down, and after which it answers again."""
+
+    @contextmanager
+    def _stopped(handle: Breakable) -> Iterator[None]:
+        handle.server.stop()
+        try:
+            yield
+        finally:
+            handle.server.start()
+
+    return _stopped
