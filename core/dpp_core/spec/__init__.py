@@ -1,0 +1,3 @@
+"""The DistributorExtraction: what people commit, as frozen models with every bound and rule beside
+its field.
+"""

@@ -1,0 +1,306 @@
+"""One dataset of an extraction: which object is read, how its change is found, how it is written.
+
+Resolved by `plan` into a hand-over `Unit`. Rules that need the source's real columns are the
+extractor's, not ours.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from dpp_core.names import RESERVED_PREFIX
+from dpp_core.spec.fields import (
+    Closed,
+    ColumnName,
+    DatasetName,
+    Epoch,
+    Flag,
+    Label63,
+    ListMap,
+    Rule,
+    Seconds,
+    SetList,
+    TargetColumn,
+    Text64,
+    Text256,
+    are_distinct,
+    build_not_yet,
+)
+
+MOST_COLUMNS = 256
+_CASE_FIX = "Two columns equal but for case make a table unreadable: keep one of them."
+
+
+def _is_own(name: str) -> bool:
+    return name.casefold().startswith(RESERVED_PREFIX)
+
+
+class ColumnsSpec(Closed):
+    """Which columns are brought, and under which names."""
+
+    include: tuple[ColumnName, ...] = Field(
+        default=(),
+        max_length=MOST_COLUMNS,
+        json_schema_extra=dict(SetList),
+        description="Only these source columns. Not together with exclude.",
+    )
+    exclude: tuple[ColumnName, ...] = Field(
+        default=(),
+        max_length=MOST_COLUMNS,
+        json_schema_extra=dict(SetList),
+        description="All source columns but these. Not together with include.",
+    )
+    rename: dict[ColumnName, TargetColumn] = Field(
+        default_factory=dict,
+        max_length=MOST_COLUMNS,
+        description="New names: source column to table column. Others become snake_case by "
+        "themselves.",
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "exclude",
+            "include and exclude cannot both be given.",
+            "Keep include (only these) or exclude (all but these).",
+            lambda columns: not (columns.include and columns.exclude),
+            "!(has(self.include) && size(self.include) > 0 && has(self.exclude) && "
+            "size(self.exclude) > 0)",
+        ),
+        Rule(
+            "include",
+            "include names the same column twice, or two names equal but for case.",
+            _CASE_FIX,
+            lambda columns: are_distinct(columns.include),
+        ),
+        Rule(
+            "exclude",
+            "exclude names the same column twice, or two names equal but for case.",
+            "Keep one of them.",
+            lambda columns: are_distinct(columns.exclude),
+        ),
+        Rule(
+            "rename",
+            "rename gives two columns the same new name.",
+            "Give each column a name of its own.",
+            lambda columns: are_distinct(tuple(columns.rename.values())),
+        ),
+        Rule(
+            "rename",
+            "rename names a column that include and exclude leave out.",
+            "Include the column or remove its new name.",
+            lambda columns: (
+                not set(columns.rename) & set(columns.exclude)
+                and (not columns.include or set(columns.rename) <= set(columns.include))
+            ),
+        ),
+        Rule(
+            "include",
+            "include names a column that begins with _dpp_, which is the product's own.",
+            "A source column of such a name cannot be brought: leave it out.",
+            lambda columns: not any(_is_own(name) for name in columns.include),
+            "!has(self.include) || self.include.all(c, !c.lowerAscii().startsWith('_dpp_'))",
+        ),
+        Rule(
+            "rename",
+            "rename names a column that begins with _dpp_, which is the product's own.",
+            "A source column of such a name cannot be brought: leave it out.",
+            lambda columns: not any(_is_own(name) for name in columns.rename),
+            "!has(self.rename) || self.rename.all(c, !c.lowerAscii().startsWith('_dpp_'))",
+        ),
+    )
+
+
+class IncrementalSpec(Closed):
+    """How a dataset's change is found: rows whose cursor lies in the window since the last run."""
+
+    cursor: ColumnName = Field(
+        description="Source column that grows with every change: an instant, a date or an integer."
+    )
+    initial: Text64 | None = Field(
+        default=None,
+        description="Where the first window begins, as text in the cursor's own form; everything "
+        "when not given.",
+    )
+    lag_seconds: Annotated[int, Field(strict=True, ge=0, le=604_800)] | None = Field(
+        default=None,
+        description="Seconds the window stays behind the source's clock, so that rows stamped "
+        "before they are committed "
+        "are not missed. At least 1 (0 only for sqlite); 300 where open transactions cannot be "
+        "seen.",
+    )
+    lookback_seconds: Seconds | None = Field(
+        default=None,
+        description="Seconds read again below the window for late rows. Above 0 it is not "
+        "supported yet.",
+    )
+    lookback_rows: Annotated[int, Field(strict=True, ge=0, le=100_000_000)] | None = Field(
+        default=None,
+        description="For integer cursors: how far below the window is read again. Above 0 it is "
+        "not supported yet.",
+    )
+    nulls: Literal["Exclude", "Include", "Coalesce"] | None = Field(
+        default=None,
+        description="What happens to rows without a cursor. Exclude leaves them out; when not "
+        "given such rows block the "
+        "dataset. Include and Coalesce are not supported yet.",
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        build_not_yet(
+            "lookbackSeconds",
+            lambda incremental: not incremental.lookback_seconds,
+            "!has(self.lookbackSeconds) || self.lookbackSeconds == 0",
+            "Remove it; a larger lagSeconds also catches late rows.",
+        ),
+        build_not_yet(
+            "lookbackRows",
+            lambda incremental: not incremental.lookback_rows,
+            "!has(self.lookbackRows) || self.lookbackRows == 0",
+            "Remove it.",
+        ),
+        build_not_yet(
+            "nulls",
+            lambda incremental: incremental.nulls in (None, "Exclude"),
+            "!has(self.nulls) || self.nulls == 'Exclude'",
+            "Use Exclude, or remove nulls so that rows without a cursor block the dataset.",
+        ),
+        Rule(
+            "cursor",
+            "cursor must be a source column; names that begin with _dpp_ are the product's own.",
+            "Name the column of the source that grows with every change.",
+            lambda incremental: not _is_own(incremental.cursor),
+            "!self.cursor.lowerAscii().startsWith('_dpp_')",
+        ),
+    )
+
+
+class ContractSpec(Closed):
+    """A data contract held in a ConfigMap. Not supported yet."""
+
+    config_map: Label63 = Field(description="Name of the ConfigMap in the same namespace.")
+    key: Text256 = Field(default="contract.yaml", description="Key in the ConfigMap.")
+
+
+class DatasetSpec(Closed):
+    """One dataset: one object of the source, one table at the destination."""
+
+    name: DatasetName = Field(description="Name of the table, and of the dataset everywhere else.")
+    object: Text256 | None = Field(
+        default=None,
+        description="The source's own name of the table or view, plain or schema.table, any "
+        "printable characters; the "
+        "dataset's name when not given.",
+    )
+    key: tuple[ColumnName, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Columns that together identify a row. Needed for incremental.",
+    )
+    columns: ColumnsSpec | None = Field(
+        default=None,
+        description="Which columns are brought, and under which names; all when not given.",
+    )
+    incremental: IncrementalSpec | None = Field(
+        default=None,
+        description="Bring only what changed since the last run; without it each run reads "
+        "everything.",
+    )
+    write: Literal["Replace", "Append", "Upsert"] | None = Field(
+        default=None,
+        description="Replace: the table is the source as of the last read (default without "
+        "incremental). Append: every "
+        "version read is a row (default with incremental). Upsert is not supported yet.",
+    )
+    epoch: Epoch = Field(
+        default=0,
+        description="Raise by one to read everything anew, for instance after the source's "
+        "history was rewritten.",
+    )
+    deletes: Literal["Ignore", "KeyDiff", "Cdc"] = Field(
+        default="Ignore",
+        description="How rows deleted in the source are found. Only Ignore is supported yet.",
+    )
+    contract: ContractSpec | None = Field(
+        default=None, description="Rules the rows are held to. Not supported yet."
+    )
+    suspend: Flag = Field(default=False, description="Leave this dataset out of runs for now.")
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        build_not_yet(
+            "write",
+            lambda dataset: dataset.write != "Upsert",
+            "!has(self.write) || self.write != 'Upsert'",
+            "Use Append; `dpp show --sql` prints the view of the current state.",
+        ),
+        build_not_yet(
+            "deletes",
+            lambda dataset: dataset.deletes == "Ignore",
+            "self.deletes == 'Ignore'",
+            "Use Ignore, or write: Replace without incremental, which leaves deleted rows out.",
+        ),
+        build_not_yet(
+            "contract",
+            lambda dataset: dataset.contract is None,
+            "!has(self.contract)",
+            "Remove contract.",
+        ),
+        Rule(
+            "write",
+            "write: Replace cannot be combined with incremental: a table that holds only the "
+            "change is not the source.",
+            "Remove incremental, or use write: Append.",
+            lambda dataset: dataset.write != "Replace" or dataset.incremental is None,
+            "!(has(self.write) && self.write == 'Replace' && has(self.incremental))",
+        ),
+        Rule(
+            "write",
+            "write: Append needs incremental: without a cursor every run would append the whole "
+            "table again.",
+            "Add incremental: {cursor: <column>}, or use write: Replace.",
+            lambda dataset: dataset.write != "Append" or dataset.incremental is not None,
+            "!(has(self.write) && self.write == 'Append' && !has(self.incremental))",
+        ),
+        Rule(
+            "key",
+            "key is needed with incremental (write: Append): the current state is the latest row "
+            "by key.",
+            "Add key: [<columns that identify a row>].",
+            lambda dataset: dataset.incremental is None or len(dataset.key) > 0,
+            "!has(self.incremental) || (has(self.key) && size(self.key) > 0)",
+        ),
+        Rule(
+            "key",
+            "key names a column twice, or two columns equal but for case.",
+            _CASE_FIX,
+            lambda dataset: are_distinct(dataset.key),
+            "!has(self.key) || self.key.all(a, self.key.exists_one(b, b.lowerAscii() == "
+            "a.lowerAscii()))",
+        ),
+        Rule(
+            "key",
+            "key must be source columns; names that begin with _dpp_ are the product's own.",
+            "Name the columns of the source that identify a row.",
+            lambda dataset: not any(_is_own(name) for name in dataset.key),
+            "!has(self.key) || self.key.all(c, !c.lowerAscii().startsWith('_dpp_'))",
+        ),
+        Rule(
+            "columns",
+            "columns leaves out a column that key or incremental.cursor needs.",
+            "Include it, or take it out of exclude.",
+            lambda dataset: _brings_needed(dataset.columns, dataset.key, dataset.incremental),
+        ),
+    )
+
+
+def _brings_needed(
+    columns: ColumnsSpec | None, key: tuple[str, ...], incremental: IncrementalSpec | None
+) -> bool:
+    """Say whether key and cursor are among the columns brought, as far as the file can tell."""
+    if columns is None:
+        return True
+    needed = {*key, *([incremental.cursor] if incremental else [])}
+    include, exclude = set(columns.include), set(columns.exclude)
+    return not needed & exclude and (not include or needed <= include)
+
+
+DATASETS_LIST = dict(ListMap)
