@@ -1,0 +1,166 @@
+"""Delta's actions: one commit file's bytes to and from plain data.
+
+Called by `body` (to write), `fold`, `head` and `commit` (to read). Pure. Only what the protocol and the fold need is kept of a
+parsed commit, so that thousands of them fit in little memory: statistics are dropped at once.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from dpp_core.errors import StreamError
+from dpp_core.names import COMMIT_FORMAT, Reason
+from dpp_extractor.batch import Part
+
+CONFIGURATION: Final[Mapping[str, str]] = {
+    "delta.logRetentionDuration": "interval 3650 days",
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+}
+"""Our properties; a commit that takes one away makes the table not ours. The spelling counts: "10 years" is ignored."""
+
+PROTOCOL_PLAIN: Final[Mapping[str, Any]] = {"minReaderVersion": 1, "minWriterVersion": 2}
+PROTOCOL_NTZ: Final[Mapping[str, Any]] = {
+    "minReaderVersion": 3,
+    "minWriterVersion": 7,
+    "readerFeatures": ["timestampNtz"],
+    "writerFeatures": ["timestampNtz", "appendOnly", "invariants"],
+}
+ENGINE: Final = f"dpp/{COMMIT_FORMAT}"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """A data file the table consists of; `path` as the log spells it."""
+
+    path: str
+    size_bytes: int
+    partition_values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A parsed commit file. `adds_data` and `removes_data` tell whether such actions change data."""
+
+    version: int
+    sha256: str
+    info: Mapping[str, Any]
+    protocol: Mapping[str, Any] | None
+    metadata: Mapping[str, Any] | None
+    txns: Mapping[str, int]
+    adds: tuple[LiveFile, ...]
+    removes: tuple[str, ...]
+    adds_data: bool
+    removes_data: bool
+
+    @property
+    def operation(self) -> str:
+        return str(self.info.get("operation", ""))
+
+
+def parse_commit(version: int, body: bytes) -> Commit:
+    """Read a commit file; unknown actions are left out. Raises StreamError (29) when it is not Delta JSON."""
+    try:
+        actions = [json.loads(line) for line in body.split(b"\n") if line.strip()]
+        return _collect(version, hashlib.sha256(body).hexdigest(), actions)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StreamError(
+            f"Version {version} of the table's log cannot be read: {type(error).__name__} {error}.",
+            reason=Reason.STREAM_CHAIN_BROKEN,
+            fix="Restore the file from its copy under _dpp/datasets, or from the bucket's versions.",
+        ) from error
+
+
+def is_known_protocol(protocol: Mapping[str, Any]) -> bool:
+    """Return whether a protocol action asks for nothing beyond the two forms we write."""
+    reader, writer = protocol.get("minReaderVersion"), protocol.get("minWriterVersion")
+    if (reader, writer) == (1, 2):
+        return True
+    return (
+        (reader, writer) == (3, 7)
+        and set(protocol.get("readerFeatures") or ()) <= set(PROTOCOL_NTZ["readerFeatures"])
+        and set(protocol.get("writerFeatures") or ()) <= set(PROTOCOL_NTZ["writerFeatures"])
+    )
+
+
+def has_our_properties(metadata: Mapping[str, Any]) -> bool:
+    configuration = metadata.get("configuration") or {}
+    return all(configuration.get(name) == value for name, value in CONFIGURATION.items())
+
+
+def build_metadata(
+    *, table_id: str, name: str, schema_string: str, created_at: datetime
+) -> dict[str, Any]:
+    """Build the metaData action of version 0."""
+    return {
+        "id": table_id,
+        "name": name,
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema_string,
+        "partitionColumns": [],
+        "configuration": dict(CONFIGURATION),
+        "createdTime": milliseconds(created_at),
+    }
+
+
+def build_add(part: Part) -> dict[str, Any]:
+    """Build an add action; the checksum of the upload travels as a tag, stats as the text Delta wants."""
+    return {
+        "path": part.path,
+        "partitionValues": {},
+        "size": part.size_bytes,
+        "modificationTime": milliseconds(part.modified_at),
+        "dataChange": True,
+        "stats": json.dumps(part.stats, separators=(",", ":"), ensure_ascii=False),
+        "tags": {"dpp.checksum": part.checksum},
+    }
+
+
+def build_remove(file: LiveFile, at: datetime) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "deletionTimestamp": milliseconds(at),
+        "dataChange": True,
+        "extendedFileMetadata": True,
+        "partitionValues": dict(file.partition_values),
+        "size": file.size_bytes,
+    }
+
+
+def build_lines(actions: Iterable[tuple[str, Mapping[str, Any]]]) -> bytes:
+    """Render actions as Delta's JSON lines; equal actions give equal bytes."""
+    lines = (
+        json.dumps({name: action}, separators=(",", ":"), ensure_ascii=False)
+        for name, action in actions
+    )
+    return ("\n".join(lines) + "\n").encode()
+
+
+def milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _collect(version: int, sha256: str, actions: list[dict[str, Any]]) -> Commit:
+    def all_of(name: str) -> list[dict[str, Any]]:
+        return [action[name] for action in actions if action.get(name) is not None]
+
+    adds, removes = all_of("add"), all_of("remove")
+    infos, protocols, metadatas = all_of("commitInfo"), all_of("protocol"), all_of("metaData")
+    return Commit(
+        version=version,
+        sha256=sha256,
+        info=infos[0] if infos else {},
+        protocol=protocols[0] if protocols else None,
+        metadata=metadatas[0] if metadatas else None,
+        txns={str(txn["appId"]): int(txn["version"]) for txn in all_of("txn")},
+        adds=tuple(
+            LiveFile(str(add["path"]), int(add["size"]), add.get("partitionValues") or {})
+            for add in adds
+        ),
+        removes=tuple(str(remove["path"]) for remove in removes),
+        adds_data=any(add.get("dataChange", True) for add in adds),
+        removes_data=any(remove.get("dataChange", True) for remove in removes),
+    )

@@ -1,0 +1,51 @@
+"""Named points of the publish path, where tests kill the process, and how to wait between tries.
+
+Called by `commit`, `claim`, `head`, `probe` and `upload`; wiring hands in the real waiting, tests hand in kills and
+no waiting at all. The names of the points are listed here because tests count on them. Nothing may decide anything
+by a hook.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+POINTS: Final = (
+    "preflight",
+    "claimed",
+    "heads_read",
+    "part_uploaded",
+    "commit_sent",
+    "commit_unread",
+    "step_committed",
+    "committed",
+    "copied",
+)
+"""`commit_sent`: before the PUT leaves. `commit_unread`: the PUT was answered, nobody looked yet."""
+
+_FIRST_WAIT_SECONDS: Final = 0.5
+_LONGEST_WAIT_SECONDS: Final = 30.0
+
+
+def do_nothing(_point: str) -> None:
+    """Pass a point without doing anything."""
+
+
+def wait_longer(tries: int) -> None:
+    """Wait 0.5 s after the first try, twice as long after each further one, never over 30 s."""
+    threading.Event().wait(min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2 ** min(tries, 10)))
+
+
+def wait_never(_tries: int) -> None:
+    """Go on at once; for tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """`at` is called at each named point; `pause` between two tries, with the number of tries so far (from 0)."""
+
+    at: Callable[[str], None] = do_nothing
+    pause: Callable[[int], None] = wait_longer
+
+
+NO_HOOKS: Final = Hooks()
