@@ -7,6 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := .venv-demo
 PY := $(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check
 SOURCES := core operator extractor_image tests
@@ -62,6 +63,18 @@ dev-up: setup servers ## Start PostgreSQL, S3, FerretDB and a Vault API server o
 dev-down: ## Stop what dev-up started
 	@$(PY) tests/support/dev.py down
 
+demo: $(DEMO)/.ready ## Show it: a sample ERP becomes Delta tables in ./out, twice (needs Python only)
+	@$(DEMO)/bin/python docs/examples/wholesaler/demo.py
+
+$(DEMO)/.ready: requirements/extractor.txt requirements/build.txt core/pyproject.toml extractor_image/pyproject.toml
+	@echo "setting up $(DEMO) with the extractor's hash-pinned packages (once, about a minute) ..."
+	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	@$(DEMO)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes \
+		-r requirements/extractor.txt -r requirements/build.txt
+	@$(DEMO)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
+		-e core -e extractor_image
+	@touch $@
+
 lock: setup ## Write the hash-pinned lock files anew
 	@$(BIN)/$(LOCK) -o requirements/dev.txt core/pyproject.toml operator/pyproject.toml \
 		extractor_image/pyproject.toml --extra maintain requirements/dev.in requirements/build.in
@@ -71,5 +84,5 @@ lock: setup ## Write the hash-pinned lock files anew
 	@$(BIN)/$(LOCK) -o requirements/go.txt requirements/go.in
 
 clean: ## Remove what was made here, but not the servers' cache
-	@rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .dev
+	@rm -rf $(VENV) $(DEMO) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .dev
 	@find core operator extractor_image tests -name __pycache__ -prune -exec rm -rf {} +
