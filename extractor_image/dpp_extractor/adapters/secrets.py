@@ -123,9 +123,10 @@ def find_delivery(places: SecretPlaces, role: str) -> Delivery:
         return Delivery("Agent", str(agent_file))
     if _environment_keys(places.environment, role):
         return Delivery("Environment", _variable(role, "*"))
-    if places.vault_paths.get(role) and places.environment.get("VAULT_ADDR"):
-        return Delivery("Vault", places.vault_paths[role])
-    if role == "source" or (role in places.vault_paths and not _has_ambient(places.environment)):
+    path = _vault_path(places, role)
+    if path and places.environment.get("VAULT_ADDR"):
+        return Delivery("Vault", path)
+    if role == "source" or (path and not _has_ambient(places.environment)):
         _refuse_nowhere(places, role, agent_file)
     return Delivery("Ambient", "")
 
@@ -238,17 +239,22 @@ def _refuse(role: str, place: str, what: str) -> NoReturn:
 
 
 def _refuse_nowhere(places: SecretPlaces, role: str, agent_file: Path) -> NoReturn:
-    path = places.vault_paths.get(role, "")
+    path = _vault_path(places, role)
     vault = f"VAULT_ADDR to read {path} from" if path else "path in Vault"
     variables = " and ".join(_variable(role, key) for key in REQUIRED_KEYS[role])
     raise CredentialsMissingError(
-        f"There are no credentials for the {role}: no --secrets file, no {agent_file}, no {variables}, "
-        f"no {vault}.",
+        f"There are no credentials for the {role}: no --secrets file, no {agent_file}, "
+        f"no {variables}, no {vault}.",
         field="credentials",
         fix="Give one of them.",
     )
 
 
+def _vault_path(places: SecretPlaces, role: str) -> str:
+    path = places.vault_paths.get(role, "")
+    return "" if path == "Ambient" else path
+
+
 def _has_ambient(environment: Mapping[str, str]) -> bool:
-    """Say whether a person put cloud credentials into the environment, instead of those in Vault."""
+    """Say whether cloud credentials are in the environment, so that Vault's are not needed."""
     return bool(environment.get("AWS_ACCESS_KEY_ID"))
