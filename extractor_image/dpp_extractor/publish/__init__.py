@@ -3,7 +3,7 @@
 How `run` and `unit` use it, in this order (every function says itself what it raises and what happens when called twice):
 
     hooks = Hooks(at=..., pause=...)                                       hooks    NO_HOOKS in production
-    probe.probe(store, token=..., hooks=hooks)                             probe    once a store, before a first commit
+    probe(store, token=attempt_id, now=clock, hooks=hooks)                 probe    once a store, before a first commit
     stream = Stream(namespace, extraction, dataset)                        keys     all keys, `table_prefix(stream)`
     claim(store, stream, Owner(cluster, namespace, extraction, distributor), hooks=hooks)
                                                                            claim    `check_claim` when nothing is published
