@@ -2,7 +2,7 @@
 run.
 
 One YAML file from the chart's values, read by the operator; the command line uses
-`build_laptop_policy` when none is given. What the author of a DistributorExtraction writes is
+`laptop.laptop_policy` when none is given. What the author of a DistributorExtraction writes is
 checked against it, never trusted. No secret is in it.
 """
 
@@ -24,10 +24,9 @@ from dpp_core.spec.fields import (
     VaultPath,
     build_not_yet,
 )
-from dpp_core.spec.source import ENGINES_READY, Engine
+from dpp_core.spec.source import Engine
 
 ANY: Final = "*"
-LAPTOP: Final = "laptop"
 
 NamePattern = Annotated[
     str,
@@ -376,20 +375,6 @@ class Policy(Closed):
 
 def _are_distinct(names: list[str]) -> bool:
     return len(set(names)) == len(names)
-
-
-def build_laptop_policy(destination: DestinationPolicy) -> Policy:
-    """Make the built-in policy `laptop`: cluster `local`, one tenant that allows all, SQLite on,
-    one destination.
-
-    Link-local and metadata addresses stay denied.
-    """
-    return Policy(
-        cluster="local",
-        tenants=(TenantPolicy(namespaces=(ANY,), distributors=(ANY,), hosts=(ANY,)),),
-        destinations={ANY: destination},
-        sources=SourcesPolicy(engines=ENGINES_READY, allow_loopback=True),
-    )
 
 
 def compute_policy_digest(policy: Policy) -> str:

@@ -104,13 +104,15 @@ def check_paths(paths: Iterable[str | Path], policy: Policy | None = None) -> Ch
             files += 1
             _take_file(file, path.is_dir(), documents, findings, notes)
     objects: list[Extraction | ExtractionRun] = []
-    seen: dict[tuple[str, str, str], str] = {}
+    seen: dict[tuple[str, ...], Document] = {}
     for document in documents:
         found, model = _check_document(document, policy)
         findings.extend(found)
         if model is not None:
             objects.append(model)
-            findings.extend(_check_unique(document, model, seen))
+            found, noted = _check_unique(document, model, seen)
+            findings.extend(found)
+            notes.extend(noted)
     return Checked(files, tuple(objects), tuple(findings), tuple(notes))
 
 
@@ -233,19 +235,25 @@ def _check_type(document: Document) -> Violation | None:
 
 
 def _check_unique(
-    document: Document, model: Extraction | ExtractionRun, seen: dict[tuple[str, str, str], str]
-) -> Iterator[Finding]:
+    document: Document, model: Extraction | ExtractionRun, seen: dict[tuple[str, ...], Document]
+) -> tuple[list[Finding], list[str]]:
+    """Find a second object of one name: wrong within a file, worth a note between files.
+
+    Bases, overlays and variants of one object in several files are usual; only one is applied.
+    """
     identity = (model.kind, model.metadata.namespace, model.metadata.name)
-    where = f"{document.file}:{document.find_line(()) or 1}"
-    first = seen.setdefault(identity, where)
-    if first != where:
-        violation = Violation(
-            "metadata.name",
-            f"there is another {model.kind} of this namespace and name in {first}.",
-            "Give one of them another name or namespace.",
-        )
-        owner = _name_object(document.content)
-        yield build_finding(document, owner, ("metadata", "name"), violation)
+    first = seen.setdefault(identity, document)
+    if first is document:
+        return [], []
+    owner = _name_object(document.content)
+    if first.file != document.file:
+        return [], [f"{document.file}: {owner} is in {first.file} too; apply only one of them"]
+    violation = Violation(
+        "metadata.name",
+        f"there is another {model.kind} of this namespace and name in document {first.index}.",
+        "Give one of them another name or namespace.",
+    )
+    return [build_finding(document, owner, ("metadata", "name"), violation)], []
 
 
 def _name_object(content: dict[str, Any]) -> str:

@@ -187,7 +187,7 @@ def drop_servers_own(metadata: Any) -> Any:
 
 
 class ObjectMeta(Closed):
-    """The parts of Kubernetes' metadata that matter here; what the API server adds is left alone."""
+    """The parts of Kubernetes' metadata that matter here; what the server adds is left alone."""
 
     name: Label40
     namespace: Label63 = "default"

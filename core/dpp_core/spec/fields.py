@@ -49,7 +49,7 @@ class Rule:
 
 
 def build_not_yet(field: str, holds: Callable[[Any], bool], cel: str, instead: str) -> Rule:
-    """Make the rule that refuses a field whose work comes later, rather than accept and ignore it."""
+    """Make the rule that refuses a field whose work comes later, not accepts and ignores it."""
     return Rule(field, f"{field or 'this'} {NOT_YET}.", instead, holds, cel)
 
 
@@ -199,7 +199,8 @@ ImageReference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512),
     Form(
-        r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[a-f0-9]{64})?$",
+        r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]*)?"
+        r"(@sha256:[a-f0-9]{64})?$",
         "must be an image reference, best by digest: name@sha256:<64 hexadecimal digits>.",
     ),
 ]
