@@ -1,0 +1,73 @@
+"""Open a database source by its engine; the one door into this package.
+
+Called by `wiring`. A secret is sent only to a host that the secret itself names, when it names any.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dpp_core.errors import CredentialsMissingError, TenancyError
+from dpp_core.handover import DatabaseSource
+from dpp_extractor.extract.database.limits import Limits, Retrying, run_once
+from dpp_extractor.ports import Source
+
+
+@contextmanager
+def open_database(
+    source: DatabaseSource,
+    secret: Mapping[str, Any],
+    *,
+    run_id: str,
+    limits: Limits = Limits(),
+    ca_file: str | None = None,
+    retrying: Retrying = run_once,
+) -> Iterator[Source]:
+    """Connect to a database and close it in the end. See the package's docstring for errors."""
+    if source.engine == "sqlite":
+        from dpp_extractor.extract.database.sqlite.snapshot import open_sqlite
+
+        with open_sqlite(source.database, limits, retrying) as opened:
+            yield opened
+        return
+    from dpp_extractor.extract.database.postgresql.connect import build_engine, open_connection
+    from dpp_extractor.extract.database.postgresql.snapshot import PostgresSource
+
+    require_host(source.host, secret)
+    engine = build_engine(source, require_login(secret), run_id, limits, ca_file)
+    what = f"Connecting to {source.host}:{source.port or 5432}/{source.database}"
+    connection = retrying(lambda: open_connection(engine, limits, what))
+    try:
+        yield PostgresSource(connection, limits)
+    finally:
+        connection.invalidate() if connection.closed else connection.close()
+        engine.dispose()
+
+
+def require_login(secret: Mapping[str, Any]) -> dict[str, str]:
+    """Take user and password out of a secret; CredentialsMissingError (21) names the missing key only."""
+    login: dict[str, str] = {}
+    for key in ("username", "password"):
+        value = secret.get(key)
+        if not isinstance(value, str) or not value:
+            raise CredentialsMissingError(
+                f"The source's secret has no text under {key!r}.",
+                field="credentials.path",
+                fix="It needs `username` and `password`, both not empty.",
+            )
+        login[key] = value
+    return login
+
+
+def require_host(host: str, secret: Mapping[str, Any]) -> None:
+    """Refuse a host that the secret does not list (TenancyError, 20); no list allows every host."""
+    allowed = secret.get("hosts")
+    if allowed is None:
+        return
+    names = [allowed] if isinstance(allowed, str) else list(allowed)
+    if host.casefold().rstrip(".") not in {str(name).casefold().rstrip(".") for name in names}:
+        raise TenancyError(
+            f"The secret may not be sent to host {host!r}: it lists other hosts.",
+            field="source.database.host",
+            fix="Correct the host, or add it to `hosts` in the secret.",
+        )
