@@ -15,7 +15,6 @@ formatter of the one handler, so that the lines of libraries pass it too. Not he
 import contextvars
 import json
 import logging
-import math
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -207,8 +206,6 @@ def _describe_exception(exception: BaseException) -> dict[str, Any]:
 
 def _clean(value: Any, key: str = "") -> Any:
     cleaned = redact_value(value, key)
-    if isinstance(cleaned, float) and not math.isfinite(cleaned):
-        return str(cleaned)
     if isinstance(cleaned, str) and len(cleaned) > _LONGEST_VALUE_CHARACTERS:
         cut = len(cleaned) - _LONGEST_VALUE_CHARACTERS
         return f"{cleaned[:_LONGEST_VALUE_CHARACTERS]}... ({cut} more characters)"

@@ -68,7 +68,7 @@ def build_spellings(value: str) -> frozenset[str]:
     search for.
     """
     raw = value.strip()
-    if len(raw) < SHORTEST_SECRET_CHARACTERS:
+    if len(raw) < SHORTEST_SECRET_CHARACTERS or raw in MASK:
         return frozenset()
     body = raw.encode("utf-8", "surrogatepass")
     percent = {
@@ -122,7 +122,10 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], _Replacement], ...]] = (
         ),
         MASK,
     ),
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://[^\s:@/\"']*):[^\s@]*@"), rf"\1:{MASK}@"),
+    (
+        re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://[^\s:@/\"']{0,256}):[^\s@]{0,1024}@"),
+        rf"\1:{MASK}@",
+    ),
     (re.compile(r"(?i)\b(https?://)[^\s:@/\"'?#]{16,}@"), rf"\1{MASK}@"),
     (
         re.compile(
@@ -135,7 +138,7 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], _Replacement], ...]] = (
     (re.compile(r"(?i)(x-amz-(?:signature|credential|security-token)=)[^&\s\"']+"), rf"\1{MASK}"),
     (
         re.compile(
-            rf"(?i)({_KEYWORD}\\?[\"']?\s*(?:[:=]|=>)\s*)(b?(?:{_QUOTED})|\\\".*?\\\"|[^\s,;&\"'}}\])]+)"
+            rf"(?i)({_KEYWORD}\\?[\"']?\s*(?:[:=]|=>)\s*)(b?(?:{_QUOTED})|\\\".*?\\\"|\[redacted\]|[^\s,;&\"'}}\])]+)"
         ),
         rf"\1{MASK}",
     ),
@@ -171,7 +174,8 @@ def redact_value(value: Any, key: str = "") -> Any:
     """Take secrets out of a value that will become JSON; a key that names a secret hides all of its
     value.
 
-    Numbers and booleans stay what they are unless their text is a registered secret. Anything
+    Numbers and booleans stay what they are unless their text is a registered secret, or they are
+    none in JSON (NaN, infinity). Anything
     unknown becomes text.
     """
     if value is None or isinstance(value, bool):
@@ -184,7 +188,9 @@ def redact_value(value: Any, key: str = "") -> Any:
         return [redact_value(each) for each in value]
     if isinstance(value, int | float):
         text = str(value)
-        return value if redact(text) == text else MASK
+        if redact(text) != text:
+            return MASK
+        return value if math.isfinite(value) else text
     return redact(str(value))
 
 
