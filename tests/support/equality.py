@@ -11,6 +11,7 @@ product would be repeated by its judge.
 import math
 import re
 import sqlite3
+import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -145,11 +146,18 @@ def postgresql_rows(dsn: str, table: str, where: str = "true") -> list[Row]:
             for column in described
             if column.type_display.startswith("numeric") and column.precision is None
         }
+        single = {column.name for column in described if column.type_display == "float4"}
         names = [column.name for column in described]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     for row in rows:
-        row.update({name: str(row[name]) for name in unbounded if row[name] is not None})
+        row |= {name: format(row[name], "f") for name in unbounded if row[name] is not None}
+        row |= {name: _single(row[name]) for name in single if row[name] is not None}
     return rows
+
+
+def _single(number: float) -> float:
+    """Give a float4 its own value: drivers print it short and read it back as a float8."""
+    return float(struct.unpack("f", struct.pack("f", number))[0])
 
 
 # --- forms and comparison ------------------------------------------------------------------------

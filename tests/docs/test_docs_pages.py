@@ -1,0 +1,51 @@
+"""What a user can see has its entry: exit codes, reasons, secrets, and the words of the pages."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dpp_core.errors import EXIT_CODES
+from dpp_core.names import Reason
+from dpp_extractor.adapters.secrets import OPTIONAL_KEYS, REQUIRED_KEYS
+
+DOCS = Path(__file__).parents[2] / "docs"
+NOT_YET_TROUBLE = {"SchemaStable", "IndexBehind"}
+
+
+def read(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_troubleshooting_has_one_entry_for_each_exit_code_and_no_other() -> None:
+    entries = [int(code) for code in re.findall(r"^## (\d+):", read("troubleshooting.md"), re.M)]
+
+    assert entries == sorted(EXIT_CODES)
+
+
+@pytest.mark.parametrize("page", ["troubleshooting.md", "credentials.md", "guarantees.md"])
+def test_every_reason_a_page_names_exists(page: str) -> None:
+    known = {reason.value for reason in Reason}
+    fields = {"Replace", "Append", "Upsert", "Exclude", "Unchanged", "AlreadyCommitted", "Blocked"}
+
+    named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", read(page)))
+
+    assert named - known - fields == set()
+
+
+def test_the_credentials_page_names_every_key_of_every_role() -> None:
+    text = read("credentials.md")
+
+    for role in ("source", "destination", "index"):
+        line = next(line for line in text.splitlines() if line.startswith(f"| `{role}` |"))
+        assert all(f"`{key}`" in line for key in REQUIRED_KEYS[role]), role
+        assert all(f"`{key}`" in line for key in OPTIONAL_KEYS[role] if key != "token"), role
+
+
+def test_prose_has_semantic_newlines() -> None:
+    """A line of prose holds one sentence, so that a changed sentence is one changed line."""
+    for page in sorted(DOCS.glob("*.md")):
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for line in text.splitlines():
+            if not line.startswith(("|", "#", "-", " ", "1", "2", "3", "4")):
+                assert not re.search(r"[a-z`)]\. [A-Z]", line), f"{page.name}: {line}"

@@ -1,0 +1,182 @@
+"""The promise of the product: the table is the source, value by value, by three foreign readers."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from equality import READERS, Form, assert_table_equals
+from servers.postgres import Postgres
+from shops import (
+    Extraction,
+    Shop,
+    make_extraction,
+    make_postgresql_shop,
+    make_sqlite_shop,
+    read_commits,
+    run_dpp,
+)
+from wholesaler import DATASETS, FOLDER, good_rows, load_erp
+
+CUSTOMERS = {"name": "customers", "key": ["id"]}
+ORDERS = {"name": "orders", "key": ["no", "line"], "incremental": {"cursor": "updated_at"}}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
+    if request.param == "sqlite":
+        return make_sqlite_shop(tmp_path)
+    postgres: Postgres = request.getfixturevalue("postgres")
+    owner = request.getfixturevalue("database")
+    return make_postgresql_shop(owner, postgres.create_reader(owner, can_monitor=True))
+
+
+@pytest.fixture
+def extraction(shop: Shop, tmp_path: Path) -> Extraction:
+    add_orders(shop, 1, 300)
+    return make_extraction(shop, tmp_path, [CUSTOMERS, ORDERS])
+
+
+def add_orders(shop: Shop, first: int, last: int) -> None:
+    shop.execute(
+        "INSERT INTO orders (no, line, item, price) WITH RECURSIVE n(no) AS (SELECT "
+        f"{first} UNION ALL SELECT no + 1 FROM n WHERE no < {last})"
+        " SELECT no, no % 3, 'Rohr ⌀ ' || no, no / 8.0 FROM n"
+    )
+
+
+def test_full_and_incremental_tables_are_the_source(extraction: Extraction) -> None:
+    extraction.wait_for_lag()
+
+    extraction.run()
+
+    shop = extraction.shop
+    assert_table_equals(extraction.table("customers"), shop.rows("customers"), key=["id"])
+    assert_table_equals(extraction.table("orders"), shop.rows("orders"), key=["no", "line"])
+
+
+def test_after_inserts_and_updates_the_current_state_is_the_source(extraction: Extraction) -> None:
+    shop = extraction.shop
+    extraction.wait_for_lag()
+    extraction.run()
+    shop.execute("UPDATE customers SET name = 'moved', credit = NULL WHERE id = 1")
+    shop.execute("DELETE FROM customers WHERE id = 4")
+    shop.execute(f"UPDATE orders SET price = 0.0001, updated_at = {shop.now} WHERE no <= 20")
+    add_orders(shop, 301, 350)
+    extraction.wait_for_lag()
+
+    extraction.run()
+
+    assert_table_equals(extraction.table("customers"), shop.rows("customers"), key=["id"])
+    assert_table_equals(
+        extraction.table("orders"), shop.rows("orders"), key=["no", "line"], form="current"
+    )
+    assert extraction.commits("orders")[-1]["counts"]["written"] == 70
+
+
+def test_a_row_changed_twice_between_runs_comes_once_as_it_is_now(extraction: Extraction) -> None:
+    shop = extraction.shop
+    extraction.wait_for_lag()
+    extraction.run()
+    for price in ("1.5", "2.5"):
+        shop.execute(f"UPDATE orders SET price = {price}, updated_at = {shop.now} WHERE no = 7")
+    extraction.wait_for_lag()
+
+    extraction.run()
+
+    assert extraction.commits("orders")[-1]["counts"]["written"] == 1
+    assert_table_equals(
+        extraction.table("orders"), shop.rows("orders"), key=["no", "line"], form="current"
+    )
+
+
+def test_a_column_added_at_the_source_is_a_nullable_column_of_the_table(
+    extraction: Extraction,
+) -> None:
+    shop = extraction.shop
+    extraction.wait_for_lag()
+    extraction.run()
+    for table in ("customers", "orders"):
+        shop.execute(f"ALTER TABLE {table} ADD COLUMN note TEXT")
+    shop.execute("UPDATE customers SET note = 'ß' WHERE id = 2")
+    shop.execute(f"UPDATE orders SET note = 'late', updated_at = {shop.now} WHERE no IN (3, 4)")
+    add_orders(shop, 301, 310)
+    extraction.wait_for_lag()
+
+    extraction.run()
+
+    assert_table_equals(extraction.table("customers"), shop.rows("customers"), key=["id"])
+    assert_table_equals(
+        extraction.table("orders"), shop.rows("orders"), key=["no", "line"], form="current"
+    )
+
+
+def test_nothing_new_writes_nothing_to_an_incremental_table(extraction: Extraction) -> None:
+    extraction.wait_for_lag()
+    extraction.run()
+
+    extraction.run()
+
+    assert len(extraction.commits("orders")) == 1
+    assert len(extraction.commits("customers")) == 2
+
+
+def test_an_empty_source_becomes_an_empty_table(shop: Shop, tmp_path: Path) -> None:
+    shop.execute("DELETE FROM customers")
+    extraction = make_extraction(shop, tmp_path, [CUSTOMERS, ORDERS])
+
+    extraction.run()
+
+    for dataset in ("customers", "orders"):
+        for read in READERS.values():
+            assert read(extraction.table(dataset), {}) == []
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--limit=10"])
+def test_a_trial_publishes_nothing(extraction: Extraction, option: str) -> None:
+    extraction.wait_for_lag()
+
+    extraction.run(option)
+
+    assert not list(extraction.out.rglob("_delta_log/*.json"))
+
+
+def arrange_wholesaler(folder: Path) -> tuple[ModuleType, Path, Path, Path]:
+    """Make the demo's ERP and its resource; give generator, database, resource and destination."""
+    erp = load_erp()
+    path, file = folder / "erp.sqlite", folder / "wholesaler.yaml"
+    erp.make(path)
+    sample = (FOLDER / "wholesaler.yaml").read_text(encoding="utf-8")
+    file.write_text(sample.replace("out/erp.sqlite", str(path)), encoding="utf-8")
+    return erp, path, file, folder / "out"
+
+
+def test_the_wholesalers_mess_arrives_and_what_does_not_fit_is_in_quarantine(
+    tmp_path: Path,
+) -> None:
+    erp, path, file, out = arrange_wholesaler(tmp_path)
+
+    run_dpp("run", "-f", str(file), "--to", str(out))
+
+    for dataset, it in DATASETS.items():
+        uri = out / "wholesaler" / "wholesaler" / dataset
+        rows = good_rows(path, it.table)
+        assert_table_equals(str(uri), rows, key=it.key, names=it.names)
+        assert read_commits(uri)[-1]["counts"]["quarantined"] == erp.bad_rows(it.table), dataset
+
+
+def test_a_day_of_business_brings_only_the_change(tmp_path: Path) -> None:
+    erp, path, file, out = arrange_wholesaler(tmp_path)
+    run_dpp("run", "-f", str(file), "--to", str(out))
+
+    done = {change.table: change for change in erp.change(path, datetime.now(UTC))}
+    run_dpp("run", "-f", str(file), "--to", str(out))
+
+    for dataset, it in DATASETS.items():
+        uri = out / "wholesaler" / "wholesaler" / dataset
+        written = read_commits(uri)[-1]["counts"]["written"]
+        rows = good_rows(path, it.table)
+        assert written == (len(rows) if it.is_whole else done[it.table].touched), dataset
+        form: Form = "full" if it.is_whole else "current"
+        assert_table_equals(str(uri), rows, key=it.key, names=it.names, form=form)
