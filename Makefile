@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .venv-demo
+SPARK := .venv-spark
 PY := $(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check
 SOURCES := core operator extractor_image tests
@@ -52,7 +53,16 @@ unit: setup ## Run the unit tests and the laws of the repository
 	@$(PY) -m pytest tests/unit tests/docs -q $(PYTEST_ARGS)
 
 test: setup servers ## Set up everything that is missing and run every test
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m pytest -m "not spark" $(PYTEST_ARGS)
+
+test-spark: setup $(SPARK)/.ready ## Prove that Spark reads the tables too (needs Java 17; brings 500 MB)
+	@$(PY) -m pytest tests/spark -m spark --timeout 900 $(PYTEST_ARGS)
+
+$(SPARK)/.ready: requirements/spark.txt
+	@echo "setting up $(SPARK) with Spark and Delta (once, about a minute) ..."
+	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
+	@$(SPARK)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/spark.txt
+	@touch $@
 
 servers: setup ## Install and build the real servers that the tests talk to
 	@$(PY) tests/support/build.py
@@ -62,6 +72,13 @@ dev-up: setup servers ## Start PostgreSQL, S3, FerretDB and a Vault API server o
 
 dev-down: ## Stop what dev-up started
 	@$(PY) tests/support/dev.py down
+
+crds: setup ## Generate the CRDs from the models
+	@$(PY) -m dpp_core.crd crds
+
+generated: setup ## Check that generated files are current
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; $(PY) -m dpp_core.crd "$$fresh"; \
+		diff -r "$$fresh" crds || { echo "stale: run 'make crds' and commit"; exit 1; }
 
 demo: $(DEMO)/.ready ## Show it: a sample ERP becomes Delta tables in ./out, twice (needs Python only)
 	@$(DEMO)/bin/python docs/examples/wholesaler/demo.py
@@ -82,7 +99,8 @@ lock: setup ## Write the hash-pinned lock files anew
 	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/extractor.txt core/pyproject.toml extractor_image/pyproject.toml
 	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 	@$(BIN)/$(LOCK) -o requirements/go.txt requirements/go.in
+	@$(BIN)/$(LOCK) -o requirements/spark.txt requirements/spark.in
 
 clean: ## Remove what was made here, but not the servers' cache
-	@rm -rf $(VENV) $(DEMO) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .dev
+	@rm -rf $(VENV) $(DEMO) $(SPARK) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .dev
 	@find core operator extractor_image tests -name __pycache__ -prune -exec rm -rf {} +
