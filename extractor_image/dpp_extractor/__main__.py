@@ -1,0 +1,68 @@
+"""The extractor's process in a Job: read the request, run it, leave the report in the termination message.
+
+`python -m dpp_extractor`. Files and settings come from `settings`; the exit code is the run's, from the frozen table. Nothing
+but the request decides what is read.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from dpp_core import logs, telemetry
+from dpp_core.errors import DppError, InternalError, SpecError
+from dpp_core.handover import RunRequest, build_termination_message, parse_request
+from dpp_core.redaction import redact
+
+from dpp_extractor.settings import ExtractorSettings, read_settings
+
+
+def main() -> int:
+    """Carry out the request of this Job and give the exit code."""
+    settings = read_settings(os.environ)
+    logs.set_up_logging(settings.log_level, settings.log_format)
+    try:
+        return _carry_out(_read_request(settings.request_file), settings)
+    except DppError as error:
+        code, message = error.exit_code, str(error)
+    except Exception as error:  # the process's last net: an unknown end is our bug, with a line that says where
+        logs.error("crashed", exception=error)
+        code, message = InternalError.exit_code, f"{type(error).__name__}: {error}"
+    logs.error("not_run", code=code, message=redact(message))
+    _leave_message(settings.termination_file, redact(message).encode()[:4096])
+    return code
+
+
+def _read_request(path: Path) -> RunRequest:
+    try:
+        return parse_request(path.read_bytes())
+    except OSError as error:
+        raise SpecError(
+            f"The run request {path} cannot be read: {error.strerror}.",
+            fix="The Job mounts it from the pod's annotation; DPP_REQUEST_FILE names another file.",
+        ) from error
+
+
+def _carry_out(request: RunRequest, settings: ExtractorSettings) -> int:
+    from dpp_extractor.guard.deadline import open_stop
+    from dpp_extractor.run import run
+    from dpp_extractor.wiring import Surroundings, open_tools
+
+    with (
+        telemetry.continued(request.traceparent),
+        open_stop() as stop,
+        open_tools(request, Surroundings(os.environ, settings, stop)) as tools,
+    ):
+        report = run(request, tools)
+    _leave_message(settings.termination_file, build_termination_message(report))
+    return report.exit_code
+
+
+def _leave_message(path: Path, body: bytes) -> None:
+    try:
+        path.write_bytes(body)
+    except OSError as error:
+        logs.warning("termination_message_not_written", path=str(path), message=error.strerror)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

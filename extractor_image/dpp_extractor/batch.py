@@ -1,0 +1,132 @@
+"""The nouns that travel through the stages: columns, windows, batches, parts.
+
+Every stage takes and returns these; none of them does I/O. Shapes: one RecordBatch is at most ~8 MiB; instants are
+UTC-aware; a window is half-open `[low, high)` (data-log.md, Windows).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+Fidelity = Literal["exact", "text", "floored", "widened"]
+"""What the standard type keeps: all of the value, its text, its microseconds, or all in a wider type."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """A column as the source has it, with the Arrow type it is read as (data-log.md, Types).
+
+    `name` is the source's own name, `source_type` its type's text, `nullable` as the catalogue says.
+    `second_digits` are the fractional digits that a timestamp of this column surely keeps: windows floor to it.
+    """
+
+    name: str
+    source_type: str
+    arrow_type: pa.DataType
+    nullable: bool = True
+    fidelity: Fidelity = "exact"
+    second_digits: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A dataset's object as found in the snapshot, restricted to the unit's include/exclude.
+
+    `key` and `cursor` are source names. `key_is_unique` is True when the source itself enforces the key.
+    """
+
+    object: str
+    columns: tuple[SourceColumn, ...]
+    key: tuple[str, ...] = ()
+    cursor: str | None = None
+    key_is_unique: bool = False
+
+    def column(self, name: str) -> SourceColumn:
+        return next(column for column in self.columns if column.name == name)
+
+
+CursorKind = Literal["timestamp", "date", "integer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`[low, high)` on the cursor, as canonical text; `low` None = from the beginning.
+
+    Timestamps are ISO 8601 with microseconds (and `+00:00` when zoned), dates YYYY-MM-DD, integers decimal.
+    `holder` and `reason` tell what held `high` back.
+    """
+
+    cursor: str
+    kind: CursorKind
+    low: str | None
+    high: str
+    holder: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that cannot go on: its values as text by source column name, the rule and the column it broke."""
+
+    values: dict[str, str | None]
+    rule: str
+    column: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Rows as read: Arrow under the source's names and SourceColumn types; `rejected` could not be represented."""
+
+    rows: pa.RecordBatch
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table: standard name, Arrow type, and the source column it comes from."""
+
+    name: str
+    arrow_type: pa.DataType
+    source_name: str
+    source_type: str
+    fidelity: Fidelity
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A finished data file: path relative to the table, for the `add` action. `stats` is Delta's, exact or absent."""
+
+    path: str
+    size_bytes: int
+    rows: int
+    checksum: str
+    stats: dict[str, Any]
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows by fate; `read = filtered + quarantined + written`."""
+
+    read: int = 0
+    filtered: int = 0
+    quarantined: int = 0
+    written: int = 0
+    future: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """All that one unit wrote before its commit. `is_news` False = there is nothing to commit."""
+
+    attempt_id: str
+    parts: tuple[Part, ...]
+    counts: Counts
+    size_bytes: int
+    approved: tuple[str, ...]
+    is_news: bool
+    quarantine_keys: tuple[str, ...] = ()

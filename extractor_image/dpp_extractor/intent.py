@@ -1,0 +1,144 @@
+"""What one unit is going to do, fixed before its first row is read: window, columns, schema, kind of commit.
+
+Called by `unit`. It asks the snapshot for facts and leaves every decision to the pure parts of the stages.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+from dpp_core.errors import SchemaChangedError, StreamError
+from dpp_core.handover import RunRequest, Unit
+from dpp_core.names import Reason
+
+from dpp_extractor.batch import Column, SourceTable, Window
+from dpp_extractor.check.rules import check_key, check_null_cursor
+from dpp_extractor.extract.database.window import cursor_kind, decide_window
+from dpp_extractor.ports import Snapshot
+from dpp_extractor.publish.admit import Admission, Block, admit, decide_read_at, find_approval
+from dpp_extractor.publish.draft import Kind
+from dpp_extractor.publish.fold import Head
+from dpp_extractor.publish.identity import Identity, build_identity
+from dpp_extractor.standardise.columns import build_schema, plan_columns
+from dpp_extractor.standardise.evolve import SchemaPlan, decide_schema, schema_fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The unit's plan in one value. `window` None with `is_unchanged` False = the whole object."""
+
+    unit: Unit
+    kind: Kind
+    table: SourceTable
+    window: Window | None
+    is_unchanged: bool
+    columns: tuple[Column, ...]
+    schema: pa.Schema
+    fingerprint: str
+    identity: Identity
+    read_at: datetime
+    approved: tuple[str, ...]
+    warnings: tuple[str, ...]
+    always_commits: bool
+
+
+def decide_intent(
+    unit: Unit, head: Head, snapshot: Snapshot, request: RunRequest, blocks: tuple[Block, ...]
+) -> Intent:
+    """Fix what the unit does. Raises what forbids it: 20, 24, 25, 29 or 31."""
+    table = snapshot.describe(unit)
+    kind_of_cursor = cursor_kind(table.column(table.cursor)) if table.cursor else ""
+    identity = build_identity(request.source, unit, kind_of_cursor)
+    admission = admit(head, unit, identity, blocks)
+    window = _decide_window(unit, table, admission, snapshot)
+    columns = plan_columns(table, unit)
+    replaces_all = admission.kind in ("replace", "reset")
+    schema = decide_schema(
+        unit.dataset,
+        None if admission.kind == "reset" else head.schema,
+        build_schema(columns),
+        replaces_all=replaces_all,
+    )
+    approved = admission.approved + _approve_schema(unit, schema, head, blocks)
+    is_unchanged = window is None and unit.incremental is not None and _has_commit(head, admission)
+    if not is_unchanged:
+        check_key(unit.dataset, unit.key, snapshot.duplicate_keys(table, window))
+    return Intent(
+        unit=unit,
+        kind=admission.kind,
+        table=table,
+        window=window,
+        is_unchanged=is_unchanged,
+        columns=columns,
+        schema=schema.schema,
+        fingerprint=schema_fingerprint(schema.schema),
+        identity=identity,
+        read_at=decide_read_at(head, snapshot.snapshot_at),
+        approved=approved,
+        warnings=_warnings(unit, table, window, snapshot, schema),
+        always_commits=replaces_all or head.live is None,
+    )
+
+
+def _has_commit(head: Head, admission: Admission) -> bool:
+    return head.live is not None and admission.kind != "reset"
+
+
+def _decide_window(
+    unit: Unit, table: SourceTable, admission: Admission, snapshot: Snapshot
+) -> Window | None:
+    if unit.incremental is None or table.cursor is None:
+        return None
+    low = admission.low
+    if low is not None and not isinstance(low, str):
+        raise StreamError(
+            f"The last commit of {unit.dataset} ends in the middle of a window, at {low.cursor}; this extractor does "
+            "not go on from there.",
+            reason=Reason.STREAM_FORMAT_NEWER,
+            fix="Use the extractor image that wrote it, or a newer one.",
+        )
+    column = table.column(table.cursor)
+    null_rows = snapshot.count_null_cursor(table, column.name)
+    check_null_cursor(unit.dataset, column.name, null_rows, unit.incremental.nulls)
+    max_cursor = (
+        snapshot.max_cursor(table, column.name) if cursor_kind(column) == "integer" else None
+    )
+    return decide_window(unit.incremental, column, low, snapshot.clocks, max_cursor)
+
+
+def _approve_schema(
+    unit: Unit, plan: SchemaPlan, head: Head, blocks: tuple[Block, ...]
+) -> tuple[str, ...]:
+    block: SchemaChangedError | None = plan.block
+    if block is None:
+        return ()
+    wanted = (unit.dataset, block.reason, block.fingerprint)
+    approval = find_approval(blocks, head.consumed, wanted) if block.fingerprint else None
+    if approval is None:
+        raise block
+    return (approval,)
+
+
+def _warnings(
+    unit: Unit,
+    table: SourceTable,
+    window: Window | None,
+    snapshot: Snapshot,
+    schema: SchemaPlan,
+) -> tuple[str, ...]:
+    found = [f"Column {name} is new." for name in schema.added]
+    found += [f"Column {name} became wider." for name in schema.widened]
+    if window is None or unit.incremental is None:
+        return tuple(found)
+    if window.reason:
+        found.append(f"{window.reason}: {snapshot.clocks.reason}".rstrip(": "))
+    null_rows = snapshot.count_null_cursor(table, window.cursor)
+    if null_rows:
+        found.append(f"{null_rows:,} rows without {window.cursor} were left out (nulls: Exclude).")
+    future, first = snapshot.count_future(table, window.cursor)
+    if future:
+        found.append(
+            f"{future:,} rows have a {window.cursor} more than a day ahead of the source's clock, the first is {first}; "
+            "they come when their time does."
+        )
+    return tuple(found)

@@ -1,0 +1,113 @@
+"""How one unit ended, as a record. Called by `unit` for good ends and by `run` for the others. Pure."""
+
+from dataclasses import asdict
+
+from dpp_core.errors import DppError
+from dpp_core.handover import Unit
+from dpp_core.names import UnitOutcome
+from dpp_core.records import CountsRecord, UnitRecord, WindowRecord
+from dpp_core.redaction import redact
+
+from dpp_extractor.batch import Counts, Window, Written
+from dpp_extractor.intent import Intent
+from dpp_extractor.publish.commit import Committed
+from dpp_extractor.publish.draft import OurCommit
+
+_BLOCKING = (24, 25)
+
+
+def build_committed(intent: Intent, written: Written, committed: Committed) -> UnitRecord:
+    """The unit's data exists: by this attempt's commit, or by an earlier one of the same run."""
+    already = committed.already
+    return _build(intent, written).model_copy(
+        update={
+            "outcome": UnitOutcome.ALREADY_COMMITTED if already else UnitOutcome.COMMITTED,
+            "seq": committed.seq,
+            "version": committed.version,
+            "read_at": committed.read_at,
+        }
+    )
+
+
+def build_already_committed(unit: Unit, own: OurCommit) -> UnitRecord:
+    """The head holds this run's final commit: an earlier attempt made it and could not say so."""
+    window = own.window
+    return UnitRecord(
+        dataset=unit.dataset,
+        outcome=UnitOutcome.ALREADY_COMMITTED,
+        attempt_id=own.attempt_id,
+        kind=own.kind,
+        seq=own.seq,
+        version=own.version,
+        epoch=own.epoch,
+        read_at=own.read_at,
+        window=WindowRecord.model_validate(window) if window else None,
+        counts=_counts(own.counts),
+        schema_fingerprint=own.fingerprint,
+        approved=own.approved,
+    )
+
+
+def build_unchanged(intent: Intent, written: Written | None = None) -> UnitRecord:
+    """Nothing new at the source: the table and its log stay as they are."""
+    return _build(intent, written).model_copy(update={"outcome": UnitOutcome.UNCHANGED})
+
+
+def build_not_published(intent: Intent, written: Written) -> UnitRecord:
+    """A run that publishes nothing: what would have been committed."""
+    return _build(intent, written).model_copy(
+        update={"outcome": UnitOutcome.SKIPPED, "message": "publish None: nothing was committed"}
+    )
+
+
+def build_failed(unit: Unit, error: DppError) -> UnitRecord:
+    """Nothing of the unit can be seen; says why, without any secret."""
+    is_blocked = error.exit_code in _BLOCKING
+    return UnitRecord(
+        dataset=unit.dataset,
+        outcome=UnitOutcome.BLOCKED if is_blocked else UnitOutcome.FAILED,
+        epoch=unit.epoch,
+        code=error.exit_code,
+        reason=error.reason,
+        message=redact(str(error)),
+        fingerprint=str(getattr(error, "fingerprint", "")),
+    )
+
+
+def build_skipped(unit: Unit, error: DppError) -> UnitRecord:
+    """Not tried: what stopped another unit would stop this one too."""
+    return UnitRecord(
+        dataset=unit.dataset,
+        outcome=UnitOutcome.SKIPPED,
+        epoch=unit.epoch,
+        code=error.exit_code,
+        reason=error.reason,
+        message=redact(f"Not tried: {error.message}"),
+    )
+
+
+def _build(intent: Intent, written: Written | None) -> UnitRecord:
+    return UnitRecord(
+        dataset=intent.unit.dataset,
+        outcome=UnitOutcome.COMMITTED,
+        attempt_id=written.attempt_id if written else "",
+        kind=intent.kind,
+        epoch=intent.unit.epoch,
+        read_at=intent.read_at,
+        window=_window(intent.window),
+        counts=_counts(written.counts) if written else CountsRecord(),
+        parts=len(written.parts) if written else 0,
+        bytes=written.size_bytes if written else 0,
+        schema_fingerprint=intent.fingerprint,
+        quarantine=written.quarantine_keys if written else (),
+        warnings=tuple(redact(warning) for warning in intent.warnings),
+        approved=written.approved if written else (),
+    )
+
+
+def _window(window: Window | None) -> WindowRecord | None:
+    return WindowRecord.model_validate(asdict(window)) if window else None
+
+
+def _counts(counts: Counts) -> CountsRecord:
+    return CountsRecord.model_validate(asdict(counts))

@@ -1,0 +1,188 @@
+"""What the stages need from outside, as small protocols: a store, a source's snapshot, an index.
+
+`wiring` hands real adapters to the stages; tests hand fakes, and one contract test runs on both.
+Nothing here does anything, and no driver may be imported.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dpp_core.handover import Unit
+
+if TYPE_CHECKING:
+    from dpp_extractor.batch import RawBatch, SourceTable, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object in the store: key relative to the store's root, size, last change on the store's clock."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A finished upload; `checksum` is `<algorithm>:<value>` from the store's own answer."""
+
+    key: str
+    size_bytes: int
+    checksum: str
+
+
+class Put(StrEnum):
+    """The answer to one conditional write. UNKNOWN never means conflict (data-log.md, rule 2)."""
+
+    CREATED = "Created"
+    UNKNOWN = "Unknown"
+
+
+class Upload(Protocol):
+    """A streaming upload. Nothing is visible before `finish`; leaving without it aborts."""
+
+    def write(self, chunk: bytes) -> int: ...
+
+    def finish(self) -> Stored: ...
+
+    def abort(self) -> None: ...
+
+
+class Store(Protocol):
+    """Bytes by key under one root. Raises DestinationUnavailableError (26) or a permanent DppError."""
+
+    @property
+    def uri(self) -> str:
+        """Root for people and readers: an absolute path or s3://bucket/prefix."""
+        ...
+
+    def put_if_absent(self, key: str, body: bytes) -> Put:
+        """Try once. Anything but a clear success is UNKNOWN: read the key to learn what happened."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """None when absent; retried inside on temporary faults."""
+        ...
+
+    def head(self, key: str) -> Entry | None: ...
+
+    def list(self, prefix: str, start_after: str = "") -> Iterator[Entry]:
+        """Every key under the prefix, ascending by key, strictly after `start_after`."""
+        ...
+
+    def open_upload(self, key: str, metadata: Mapping[str, str]) -> Upload: ...
+
+    def delete(self, key: str) -> None:
+        """Only for the probe's own keys and by `maintain`; absent is fine."""
+        ...
+
+    def now(self) -> datetime:
+        """The store's clock (last answer's Date plus monotonic time); the machine's for a folder."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Taken before the snapshot, in this order: the source's clock, then the earliest open transaction.
+
+    `horizon_at` is None when it cannot be had; `reason` then says why. `holder` names the oldest transaction.
+    `is_exclusive` is True when no writer was open at `clock_at` (SQLite's BEGIN IMMEDIATE), so that lag 0 is safe.
+    `zone` is the source's own time zone: what its writers put into timestamps that have none.
+    """
+
+    clock_at: datetime
+    horizon_at: datetime | None
+    holder: str = ""
+    reason: str = ""
+    is_exclusive: bool = False
+    zone: str = "UTC"
+
+
+class Snapshot(Protocol):
+    """One consistent view of the source, opened after the clocks were taken; all units of a run read it."""
+
+    @property
+    def clocks(self) -> Clocks: ...
+
+    @property
+    def snapshot_at(self) -> datetime:
+        """The snapshot's instant on the source's clock."""
+        ...
+
+    @property
+    def snapshot_id(self) -> str: ...
+
+    def describe(self, unit: Unit) -> "SourceTable":
+        """Columns, types, key facts of the unit's object. SourceObjectError (31) when missing or denied."""
+        ...
+
+    def max_cursor(self, table: "SourceTable", column: str) -> Any:
+        """The greatest value of an integer cursor in the snapshot, None for an empty table."""
+        ...
+
+    def count_null_cursor(self, table: "SourceTable", column: str) -> int:
+        """Rows no window would bring; 0 without asking when the catalogue says NOT NULL."""
+        ...
+
+    def count_future(self, table: "SourceTable", column: str) -> tuple[int, str]:
+        """Rows whose cursor is more than a day beyond the source's clock, and the first one's key as text."""
+        ...
+
+    def duplicate_keys(self, table: "SourceTable", window: "Window | None") -> tuple[str, ...]:
+        """Up to three keys that occur twice in what would be read, as text; () at once when the source enforces the key."""
+        ...
+
+    def read(
+        self, table: "SourceTable", window: "Window | None", limit_rows: int | None
+    ) -> Iterator["RawBatch"]:
+        """Rows of the window (all rows for None) in bounded memory; ordered by (cursor, key) with a window."""
+        ...
+
+
+class Source(Protocol):
+    """A source that is connected; `snapshot` takes the clocks and then opens the view."""
+
+    def ping(self) -> str: ...
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]: ...
+
+
+class Index(Protocol):
+    """The rebuildable index. Never raises for an outage: it answers False and the run goes on."""
+
+    def save(self, collection: str, key: Mapping[str, Any], document: Mapping[str, Any]) -> bool: ...
+
+    def ping(self) -> str: ...
+
+
+class Stoppable(Protocol):
+    """A run that was asked to stop by a signal."""
+
+    def raise_if_stopped(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """All that a run needs from outside, built by `wiring`, faked by tests.
+
+    `open_source` connects (and retries connecting). `hook` is called at named points and does nothing in production.
+    `progress` gets (dataset, rows so far, bytes so far) once a batch. `index` is None when none is configured.
+    """
+
+    store: Store
+    open_source: Callable[[], AbstractContextManager[Source]]
+    index: Index | None
+    stop: Stoppable
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    hook: Callable[[str], None]
+    progress: Callable[[str, int, int], None]
+    code_version: str = ""
+
+
+ReadSecret = Callable[[str], Mapping[str, Any]]
+"""Secret by role: `source`, `destination`, `index` or `keys`."""

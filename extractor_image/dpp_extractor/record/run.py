@@ -1,0 +1,93 @@
+"""The record of one process's try of a run, and the report that goes to whoever started it.
+
+Called by `run` at the end, whatever happened. Pure builders; `run` writes the record to the bucket.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from dpp_core.errors import decide_exit_code
+from dpp_core.handover import RunReport, RunRequest, UnitReport
+from dpp_core.names import RunOutcome, UnitOutcome
+from dpp_core.records import RunRecord, UnitRecord
+
+IndexState = Literal["Current", "Behind", "Off"]
+_GOOD = (UnitOutcome.COMMITTED, UnitOutcome.UNCHANGED, UnitOutcome.ALREADY_COMMITTED)
+
+
+def compute_plan_digest(request: bytes) -> str:
+    """Hash the canonical request: what the run was asked to do."""
+    return "sha256:" + hashlib.sha256(request).hexdigest()
+
+
+def decide_outcome(units: Sequence[UnitRecord]) -> RunOutcome:
+    """Fold units into the run's outcome: all good, some good, none."""
+    good = sum(unit.outcome in _GOOD for unit in units)
+    if good == len(units):
+        return RunOutcome.SUCCEEDED
+    return RunOutcome.PARTIAL if good else RunOutcome.FAILED
+
+
+def build_run_record(
+    request: RunRequest,
+    units: Sequence[UnitRecord],
+    *,
+    attempt_id: str,
+    plan_digest: str,
+    times: tuple[datetime, datetime],
+    source: dict[str, Any],
+    index: IndexState,
+    code_version: str,
+    warnings: Sequence[str],
+) -> RunRecord:
+    """Build the run record; `times` are start and end."""
+    return RunRecord(
+        **request.model_dump(
+            include={
+                "run_id", "correlation_id", "cluster", "namespace", "extraction", "distributor",
+                "generation", "type", "publish", "created_at", "image",
+            }
+        ),
+        attempt_id=attempt_id,
+        started_at=times[0],
+        ended_at=times[1],
+        outcome=decide_outcome(units),
+        exit_code=decide_exit_code(unit.code for unit in units),
+        plan_digest=plan_digest,
+        code_version=code_version,
+        source=source,
+        index=index,
+        warnings=tuple(warnings),
+        units=tuple(units),
+    )
+
+
+def build_run_report(record: RunRecord) -> RunReport:
+    """Shorten a run record to what the operator needs."""
+    return RunReport(
+        run_id=record.run_id,
+        attempt_id=record.attempt_id,
+        outcome=record.outcome,
+        exit_code=record.exit_code,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        index=record.index,
+        units=tuple(
+            UnitReport(
+                dataset=unit.dataset,
+                outcome=unit.outcome,
+                seq=unit.seq,
+                version=unit.version,
+                rows=unit.counts.written,
+                quarantined=unit.counts.quarantined,
+                high=unit.window.high if unit.window else "",
+                code=unit.code,
+                reason=unit.reason,
+                message=unit.message,
+                fingerprint=unit.fingerprint,
+            )
+            for unit in record.units
+        ),
+    )

@@ -1,0 +1,59 @@
+"""The loop over a run's datasets: one snapshot for all, each failure kept to itself, one record at the end.
+
+Called by `__main__` in a Job and by `dpp run`. Started twice with the same request it ends with the same commits.
+"""
+
+from dpp_core import logs
+from dpp_core.errors import DppError
+from dpp_core.handover import RunReport, RunRequest, Unit
+from dpp_core.records import UnitRecord
+
+from dpp_extractor import outcome, trial
+from dpp_extractor.heads import Heads, read_heads
+from dpp_extractor.ports import Snapshot, Tools
+from dpp_extractor.publish.fold import Head
+from dpp_extractor.unit import extract_unit
+
+
+def run(request: RunRequest, tools: Tools) -> RunReport:
+    """Carry out a run: every head first, then one snapshot of the source, then unit by unit.
+
+    Never raises for what happens to a unit or to what all units share: the report says it.
+    """
+    attempt = trial.Trial(request, tools.new_id(), tools.now())
+    with logs.bound(run_id=request.run_id, correlation_id=request.correlation_id):
+        try:
+            heads = read_heads(request, tools)
+            attempt.warnings += heads.warnings
+            for record in heads.ended:
+                attempt.add(record)
+            if heads.sound:
+                _extract_units(heads, tools, attempt)
+        except DppError as error:
+            attempt.end_rest(error)
+        return trial.finish(attempt, tools)
+
+
+def _extract_units(heads: Heads, tools: Tools, attempt: trial.Trial) -> None:
+    with tools.open_source() as source, source.snapshot() as snapshot:
+        attempt.source = trial.describe_source(attempt.request, snapshot)
+        for unit, head in heads.sound:
+            tools.stop.raise_if_stopped()
+            with logs.bound(dataset=unit.dataset):
+                try:
+                    attempt.add(_extract_one(unit, head, snapshot, heads, attempt.request, tools))
+                except DppError as error:
+                    attempt.add(outcome.build_failed(unit, error))
+                    if error.is_shared:
+                        raise
+
+
+def _extract_one(  # noqa: PLR0913 - one line's worth of passing on
+    unit: Unit, head: Head, snapshot: Snapshot, heads: Heads, request: RunRequest, tools: Tools
+) -> UnitRecord:
+    try:
+        return extract_unit(unit, head, snapshot, request, tools, heads.blocks)
+    except DppError:
+        raise
+    except Exception as error:  # the one place: whatever else goes wrong in a unit stays with the unit
+        raise trial.translate(unit, error) from error

@@ -1,0 +1,38 @@
+"""The process's settings, read once from the environment; below this, arguments.
+
+Called by `__main__` and `cli`. Nothing else may read the environment.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ExtractorSettings(BaseModel):
+    """What a person or a Job's manifest may set by DPP_* variables; every one has a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    log_level: str = "INFO"
+    log_format: Literal["", "json", "text"] = ""
+    """`json` or `text`; empty = text on a terminal, JSON lines otherwise."""
+    secrets_dir: Path = Path("/vault/secrets")
+    request_file: Path = Path("/etc/dpp/request.json")
+    termination_file: Path = Path("/dev/termination-log")
+    ca_file: str = ""
+    """Certificates that a database server is checked against; empty = the system's."""
+    batch_bytes: int = 4 * 1024 * 1024
+    kill_at: str = ""
+    """Test seam: `<hook>[:n]` ends the process with SIGKILL at the n-th time it passes that hook."""
+
+
+def read_settings(environ: Mapping[str, str]) -> ExtractorSettings:
+    """Read DPP_* variables that are settings; others (such as DPP_SOURCE_*) belong to credentials."""
+    fields = {
+        name: environ[f"DPP_{name.upper()}"]
+        for name in ExtractorSettings.model_fields
+        if environ.get(f"DPP_{name.upper()}")
+    }
+    return ExtractorSettings.model_validate(fields)

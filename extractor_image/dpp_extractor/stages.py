@@ -1,0 +1,233 @@
+"""Each stage as `unit` calls it: the tools it needs handed in, its counts taken down, nothing decided.
+
+Called by `unit` only. Stages know neither each other nor the tools; this is where the generator chain is put together, so
+memory holds one batch a stage and one row group in the writer.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+from dpp_core.errors import DestinationUnavailableError
+from dpp_core.handover import RunRequest, build_request_bytes
+from dpp_core.records import UnitRecord
+
+from dpp_extractor.batch import Counts, Part, RawBatch, Rejected, Written
+from dpp_extractor.check.rules import check_quarantine, check_rows
+from dpp_extractor.intent import Intent
+from dpp_extractor.ports import Put, Snapshot, Tools
+from dpp_extractor.publish import commit as publishing
+from dpp_extractor.publish.admit import Block, decide_size
+from dpp_extractor.publish.draft import Draft
+from dpp_extractor.publish.fold import Head
+from dpp_extractor.publish.hooks import Hooks
+from dpp_extractor.publish.keys import Stream, quarantine_key, table_prefix
+from dpp_extractor.publish.upload import open_part
+from dpp_extractor.record.catalog import build_catalog, build_commit, build_watermark, stream_key
+from dpp_extractor.record.run import compute_plan_digest
+from dpp_extractor.standardise.columns import standardise_rows
+from dpp_extractor.write.parquet import PartSink, write_parts
+from dpp_extractor.write.quarantine import build_quarantine, keep_under_table_names
+from dpp_extractor.write.discard import DiscardSink
+
+_QUARANTINE_TRIES: Final = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has passed so far; the only thing on the way that changes."""
+
+    read_rows: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    rejected_bytes: int = 0
+    written_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One attempt of a unit: what it wants, what it may use, and what has passed."""
+
+    intent: Intent
+    request: RunRequest
+    tools: Tools
+    stream: Stream
+    attempt_id: str
+    tally: Tally
+
+    @property
+    def is_published(self) -> bool:
+        return self.request.publish != "None"
+
+
+def begin(intent: Intent, request: RunRequest, tools: Tools) -> Way:
+    """Begin an attempt: it gets an id of its own, so nothing it writes can meet another attempt's files."""
+    stream = Stream(request.namespace, request.extraction, intent.unit.dataset)
+    return Way(intent, request, tools, stream, tools.new_id(), Tally())
+
+
+def extract(way: Way, snapshot: Snapshot) -> Iterator[RawBatch]:
+    """Stage 1: pull batches; a stop that was asked for takes effect between two of them."""
+    limit_rows = way.request.limit_rows
+    for raw in snapshot.read(way.intent.table, way.intent.window, limit_rows):
+        way.tools.stop.raise_if_stopped()
+        way.tally.read_rows += raw.rows.num_rows + len(raw.rejected)
+        _set_aside(way, raw.rejected)
+        yield raw
+        way.tools.hook("batch_read")
+
+
+def standardise(way: Way, batches: Iterable[RawBatch]) -> Iterator[pa.RecordBatch]:
+    """Stage 2: the table's names and types, and the `_dpp_` columns."""
+    intent, order = way.intent, 0
+    for raw in batches:
+        yield standardise_rows(raw.rows, intent.columns, intent.schema, intent.read_at, order)
+        order += raw.rows.num_rows
+
+
+def check(way: Way, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Stage 3: rows that break a rule leave for quarantine."""
+    by_source = {column.source_name: column.name for column in way.intent.columns}
+    key = [by_source[name] for name in way.intent.table.key]
+    for rows in batches:
+        checked = check_rows(rows, key)
+        _set_aside(way, checked.rejected)
+        yield checked.good
+
+
+def write(way: Way, batches: Iterable[pa.RecordBatch]) -> tuple[Part, ...]:
+    """Stage 5: Parquet parts, uploaded while they are written; with publish None nothing leaves the process."""
+
+    def open_sink(number: int) -> PartSink:
+        if not way.is_published:
+            return DiscardSink(number)
+        return open_part(
+            way.tools.store,
+            way.stream,
+            attempt_id=way.attempt_id,
+            number=number,
+            metadata=_object_metadata(way),
+            hooks=Hooks(at=way.tools.hook),
+        )
+
+    parts = tuple(
+        write_parts(_counted(way, batches), way.intent.schema, open_sink, way.tools.store.now)
+    )
+    way.tools.hook("parts_done")
+    return parts
+
+
+def settle(way: Way, parts: tuple[Part, ...], head: Head, blocks: tuple[Block, ...]) -> Written:
+    """Weigh what was read against the guards, then bring rejected rows to safety before the watermark passes them."""
+    intent, tally = way.intent, way.tally
+    written_rows = sum(part.rows for part in parts)
+    approved = intent.approved
+    if intent.kind == "replace" and way.request.limit_rows is None:
+        approved += decide_size(head, intent.unit, written_rows, blocks)
+    written = Written(
+        attempt_id=way.attempt_id,
+        parts=parts,
+        counts=Counts(
+            read=tally.read_rows, quarantined=len(tally.rejected), written=written_rows
+        ),
+        size_bytes=sum(part.size_bytes for part in parts),
+        approved=approved,
+        is_news=bool(parts or tally.rejected or intent.always_commits),
+    )
+    if tally.rejected and way.is_published:
+        written = dataclasses.replace(written, quarantine_keys=(_put_quarantine(way),))
+    return written
+
+
+def publish(
+    way: Way, written: Written, head: Head, snapshot: Snapshot
+) -> publishing.Committed:
+    """Stage 6: one conditional write; before it nothing can be seen, after it everything."""
+    intent, request = way.intent, way.request
+    draft = Draft(
+        kind=intent.kind,
+        run_id=request.run_id,
+        run_created_at=request.created_at,
+        attempt_id=way.attempt_id,
+        generation=request.generation,
+        epoch=intent.unit.epoch,
+        identity=intent.identity,
+        window=intent.window,
+        watermark=intent.window.high if intent.window else None,
+        source_snapshot=snapshot.snapshot_id,
+        source_clock_at=snapshot.clocks.clock_at,
+        counts=written.counts,
+        schema=intent.schema,
+        fingerprint=intent.fingerprint,
+        parts=written.parts,
+        read_at=intent.read_at,
+        plan_digest=compute_plan_digest(build_request_bytes(request)),
+        code_version=way.tools.code_version,
+        image_digest=request.image,
+        approved=written.approved,
+    )
+    return publishing.commit(
+        way.tools.store,
+        way.stream,
+        head,
+        draft,
+        deadline_at=request.deadline_at,
+        hooks=Hooks(at=way.tools.hook),
+    )
+
+
+def index(way: Way, done: UnitRecord) -> bool:
+    """Stage 7: tell the index of the commit. False when it is behind; the data does not wait for it."""
+    index_of = way.tools.index
+    if index_of is None:
+        return True
+    key = stream_key(way.request, done.dataset)
+    watermark = build_watermark(way.request, done)
+    table_uri = f"{way.tools.store.uri}/{table_prefix(way.stream)}"
+    catalog = build_catalog(way.request, way.intent.unit, done, way.intent.schema, table_uri)
+    saved = (
+        index_of.save("commits", {**key, "lane": "live", "seq": done.seq}, build_commit(way.request, done)),
+        index_of.save("watermarks", {**key, "lane": "live"}, watermark),
+        index_of.save("catalog", key, catalog.model_dump(mode="json")),
+    )
+    way.tools.hook("indexed")
+    return all(saved)
+
+
+def _set_aside(way: Way, rejected: Iterable[Rejected]) -> None:
+    for row in rejected:
+        way.tally.rejected.append(row)
+        way.tally.rejected_bytes += sum(len(value or "") for value in row.values.values())
+        check_quarantine(way.intent.unit.dataset, len(way.tally.rejected), way.tally.rejected_bytes)
+
+
+def _counted(way: Way, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for rows in batches:
+        way.tally.written_bytes += rows.nbytes
+        way.tools.progress(way.intent.unit.dataset, way.tally.read_rows, way.tally.written_bytes)
+        yield rows
+
+
+def _object_metadata(way: Way) -> dict[str, str]:
+    request = way.request
+    return {
+        "run_id": request.run_id,
+        "correlation_id": request.correlation_id,
+        "distributor": request.distributor,
+        "dataset": way.intent.unit.dataset,
+    }
+
+
+def _put_quarantine(way: Way) -> str:
+    names = {column.source_name: column.name for column in way.intent.columns}
+    body = build_quarantine(keep_under_table_names(way.tally.rejected, names))
+    key = quarantine_key(way.stream, way.request.run_id, f"{way.attempt_id}.jsonl")
+    store = way.tools.store
+    for _ in range(_QUARANTINE_TRIES):
+        if store.put_if_absent(key, body) is Put.CREATED or store.get(key) == body:
+            return key
+    raise DestinationUnavailableError(
+        f"The rejected rows of {way.intent.unit.dataset} could not be written to {store.uri}/{key}; nothing was committed.",
+        fix="Look at the store's health; the next run reads the same rows again.",
+    )

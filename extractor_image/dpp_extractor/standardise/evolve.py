@@ -1,0 +1,114 @@
+"""Decide what a changed source schema means for the table: go on, widen, add, or stop for a person.
+
+Called by `unit` once a dataset. Pure. Rules: data-log.md, "Schema change": a nullable column may be added, integers,
+floats and decimals may widen in place; a renamed, removed or narrowed column is blocked (25) until approved.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import pyarrow as pa
+from dpp_core.errors import SchemaChangedError
+
+from dpp_extractor.standardise.columns import SOURCE_NAME
+
+_INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaPlan:
+    """The schema to write with. `block` is set when a person must approve; the schema then is the one after approval."""
+
+    schema: pa.Schema
+    is_changed: bool
+    added: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
+    block: SchemaChangedError | None = None
+
+
+def decide_schema(
+    dataset: str, current: pa.Schema | None, planned: pa.Schema, *, replaces_all: bool
+) -> SchemaPlan:
+    """Compare the table's schema with the source's.
+
+    `replaces_all`: the commit removes every live file (Replace, reset), so an approved change may take the source's
+    schema as it is; otherwise a column that went stays in the table and is NULL from now on.
+    """
+    if current is None:
+        return SchemaPlan(planned, is_changed=True)
+    by_name = {field.name: field for field in planned}
+    fields: list[pa.Field] = []
+    widened: list[str] = []
+    problems: list[str] = []
+    for field in current:
+        new = by_name.get(field.name)
+        if new is None:
+            problems.append(_missing(field, current, planned))
+            fields.append(field)
+        elif new.type == field.type:
+            fields.append(field)
+        elif is_widening(field.type, new.type):
+            widened.append(field.name)
+            fields.append(new)
+        else:
+            problems.append(f"{field.name} was {field.type} and is {new.type} now")
+            fields.append(field)
+    added = [field for field in planned if field.name not in current.names]
+    merged = _with_system_last([*fields, *added])
+    if problems:
+        schema = planned if replaces_all else merged
+        return SchemaPlan(schema, True, block=_blocked(dataset, problems, planned, replaces_all))
+    return SchemaPlan(
+        merged, bool(widened or added), tuple(field.name for field in added), tuple(widened)
+    )
+
+
+def is_widening(old: pa.DataType, new: pa.DataType) -> bool:
+    """Say whether every old value keeps its value under the new type, in place for all readers."""
+    if old in _INTEGERS and new in _INTEGERS:
+        return _INTEGERS.index(new) > _INTEGERS.index(old)
+    if pa.types.is_float32(old) and pa.types.is_float64(new):
+        return True
+    if pa.types.is_decimal(old) and pa.types.is_decimal(new):
+        return bool(new.scale == old.scale and new.precision > old.precision)
+    return False
+
+
+def schema_fingerprint(schema: pa.Schema) -> str:
+    """Hash names and types in order; field metadata does not count."""
+    text = ";".join(f"{field.name}:{field.type}" for field in schema)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def is_castable(old: pa.DataType, new: pa.DataType) -> bool:
+    """Say whether rows of the source's type `new` can be written as the table's `old` without changing a value."""
+    return old == new or is_widening(new, old)
+
+
+def _with_system_last(fields: list[pa.Field]) -> pa.Schema:
+    system = [field for field in fields if field.name.startswith("_dpp_")]
+    return pa.schema([field for field in fields if not field.name.startswith("_dpp_")] + system)
+
+
+def _missing(field: pa.Field, current: pa.Schema, planned: pa.Schema) -> str:
+    new = [other.name for other in planned if other.name not in current.names]
+    renamed = [name for name in new if planned.field(name).type == field.type]
+    source = (field.metadata or {}).get(SOURCE_NAME, field.name.encode()).decode()
+    hint = f" (renamed to {renamed[0]}?)" if len(renamed) == 1 else ""
+    return f"{field.name} (source column {source!r}) is gone{hint}"
+
+
+def _blocked(
+    dataset: str, problems: list[str], planned: pa.Schema, replaces_all: bool
+) -> SchemaChangedError:
+    after = (
+        "the table then takes the new schema"
+        if replaces_all
+        else "a column that is gone then stays in the table and is NULL from now on; a changed type needs epoch + 1"
+    )
+    return SchemaChangedError(
+        f"The schema of {dataset} changed: {'; '.join(problems)}. Nothing was committed.",
+        field="approve",
+        fix=f"Undo the change at the source, keep the old name with columns.rename, or approve this run ({after}).",
+        fingerprint=schema_fingerprint(planned),
+    )

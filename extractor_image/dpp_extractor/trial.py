@@ -1,0 +1,164 @@
+"""One process's try of a run: what it collects, and how it ends in a record, in the index and in a report.
+
+Called by `run` only. The record is written whatever happened; an index that is down changes nothing but a word in it.
+"""
+
+import errno
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from dpp_core import logs
+from dpp_core.errors import DestinationUnavailableError, DppError, InternalError, ResourcesError
+from dpp_core.handover import RunReport, RunRequest, Unit, build_request_bytes
+from dpp_core.names import UnitOutcome
+from dpp_core.records import RunRecord, UnitRecord
+from dpp_core.redaction import redact
+
+from dpp_extractor import outcome
+from dpp_extractor.ports import Put, Snapshot, Tools
+from dpp_extractor.publish.keys import plan_key, run_key
+from dpp_extractor.record.run import (
+    IndexState,
+    build_run_record,
+    build_run_report,
+    compute_plan_digest,
+)
+
+_TRIES: Final = 3
+_RESOURCE_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+@dataclass(slots=True)
+class Trial:
+    """What is known so far of this try; units in the order in which they ended."""
+
+    request: RunRequest
+    attempt_id: str
+    started_at: datetime
+    units: list[UnitRecord] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    source: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, record: UnitRecord) -> None:
+        """Take a unit's end down and tell it in one line."""
+        self.units.append(record)
+        log = logs.info if record.code == 0 else logs.warning
+        with logs.bound(dataset=record.dataset):
+            log("unit_ended", **_told(record))
+            for warning in record.warnings:
+                logs.warning("unit_warning", message=warning)
+
+    def end_rest(self, error: DppError) -> None:
+        """End every unit that has not ended: failed when none was tried, skipped behind the one that failed."""
+        ended = {record.dataset for record in self.units}
+        is_told = any(record.code == error.exit_code for record in self.units)
+        build = outcome.build_skipped if is_told else outcome.build_failed
+        for unit in self.request.units:
+            if unit.dataset not in ended:
+                self.add(build(unit, error))
+
+
+def _told(record: UnitRecord) -> dict[str, Any]:
+    fields = {
+        "outcome": record.outcome.value,
+        "rows": record.counts.written,
+        "quarantined": record.counts.quarantined,
+        "seq": record.seq,
+        "version": record.version,
+        "high": record.window.high if record.window else None,
+        "code": record.code or None,
+        "reason": record.reason.value if record.reason else None,
+        "message": record.message,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+def translate(unit: Unit, error: Exception) -> DppError:
+    """Name what no adapter foresaw: resources that ran out (28), else our bug (70)."""
+    is_full = isinstance(error, MemoryError) or getattr(error, "errno", None) in _RESOURCE_ERRNOS
+    message = f"{unit.dataset}: {type(error).__name__}: {error}"
+    if is_full:
+        return ResourcesError(
+            message, fix="Give the run more memory, disk or descriptors; nothing was committed."
+        )
+    logs.error("unit_crashed", exception=error)
+    return InternalError(message, fix="This is a bug; please report it with the log line.")
+
+
+def describe_source(request: RunRequest, snapshot: Snapshot) -> dict[str, Any]:
+    """Say which view of which source was read, and who held its horizon back."""
+    clocks = snapshot.clocks
+    return {
+        "engine": request.source.engine,
+        "snapshot": snapshot.snapshot_id,
+        "snapshot_at": snapshot.snapshot_at.isoformat(),
+        "clock_at": clocks.clock_at.isoformat(),
+        "horizon_at": clocks.horizon_at.isoformat() if clocks.horizon_at else None,
+        "holder": clocks.holder,
+        "reason": clocks.reason,
+    }
+
+
+def finish(trial: Trial, tools: Tools) -> RunReport:
+    """Write plan and record, tell the index, and build the report. A store that is down leaves the report alone."""
+    record = _build_record(trial, tools, "Off")
+    if trial.request.publish == "Live":
+        _put_documents(record, trial.request, tools)
+    tools.hook("recorded")
+    index = _save_run(record, tools)
+    report = build_run_report(record.model_copy(update={"index": index}))
+    logs.info(
+        "run_ended",
+        outcome=report.outcome.value,
+        exit_code=report.exit_code,
+        index=index,
+        seconds=round((report.ended_at - report.started_at).total_seconds(), 3),
+    )
+    tools.hook("reported")
+    return report
+
+
+def _build_record(trial: Trial, tools: Tools, index: IndexState) -> RunRecord:
+    order = {unit.dataset: number for number, unit in enumerate(trial.request.units)}
+    return build_run_record(
+        trial.request,
+        sorted(trial.units, key=lambda record: order[record.dataset]),
+        attempt_id=trial.attempt_id,
+        plan_digest=compute_plan_digest(build_request_bytes(trial.request)),
+        times=(trial.started_at, tools.now()),
+        source=trial.source,
+        index=index,
+        code_version=tools.code_version,
+        warnings=[redact(warning) for warning in trial.warnings],
+    )
+
+
+def _put_documents(record: RunRecord, request: RunRequest, tools: Tools) -> None:
+    names = (request.namespace, request.extraction, request.run_id)
+    documents = {
+        plan_key(*names): build_request_bytes(request),
+        run_key(*names, record.attempt_id): record.model_dump_json(indent=1).encode(),
+    }
+    for key, body in documents.items():
+        try:
+            _put(tools, key, body)
+        except DppError as error:
+            logs.warning("record_not_written", key=key, message=redact(str(error)))
+
+
+def _put(tools: Tools, key: str, body: bytes) -> None:
+    for _ in range(_TRIES):
+        if tools.store.put_if_absent(key, body) is Put.CREATED or tools.store.get(key) is not None:
+            return
+    raise DestinationUnavailableError(f"{tools.store.uri}/{key} could not be written.")
+
+
+def _save_run(record: RunRecord, tools: Tools) -> IndexState:
+    if tools.index is None:
+        return "Off"
+    key = {"run_id": record.run_id, "attempt_id": record.attempt_id}
+    is_saved = tools.index.save("runs", key, record.model_dump(mode="json"))
+    return "Current" if is_saved else "Behind"
+
+

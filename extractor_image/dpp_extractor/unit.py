@@ -1,0 +1,53 @@
+"""One dataset through the seven stages. This is the file to read first.
+
+Called by `run` for each unit of a request, inside one snapshot of the source and with the stream's head read before it.
+A unit is committed by one conditional write, or nothing of it can be seen. Called again with the same run_id it finds its
+own commit in the head.
+"""
+
+from dpp_core.handover import RunRequest, Unit
+from dpp_core.records import UnitRecord
+
+from dpp_extractor import outcome, stages
+from dpp_extractor.intent import decide_intent
+from dpp_extractor.ports import Snapshot, Tools
+from dpp_extractor.publish.admit import Block
+from dpp_extractor.publish.fold import Head
+
+
+def extract_unit(
+    unit: Unit,
+    head: Head,
+    snapshot: Snapshot,
+    request: RunRequest,
+    tools: Tools,
+    blocks: tuple[Block, ...] = (),
+) -> UnitRecord:
+    """Bring one dataset's change into its table and say what happened.
+
+    Raises a DppError when it cannot; then nothing of the unit is visible.
+    """
+    if head.own is not None and head.own.final:
+        return outcome.build_already_committed(unit, head.own)
+    intent = decide_intent(unit, head, snapshot, request, blocks)
+    if intent.is_unchanged:
+        return outcome.build_unchanged(intent)
+    way = stages.begin(intent, request, tools)
+
+    raw = stages.extract(way, snapshot)
+    standard = stages.standardise(way, raw)
+    good = stages.check(way, standard)
+    # Protect: masks and encryption come with data contracts; until then every column passes as it is.
+    parts = stages.write(way, good)
+
+    written = stages.settle(way, parts, head, blocks)
+    if not written.is_news:
+        return outcome.build_unchanged(intent, written)
+    if not way.is_published:
+        return outcome.build_not_published(intent, written)
+
+    committed = stages.publish(way, written, head, snapshot)
+
+    done = outcome.build_committed(intent, written, committed)
+    stages.index(way, done)
+    return done

@@ -1,0 +1,154 @@
+"""The composition root: from a request and the environment to the `Tools` of a run.
+
+Called by `__main__` and by the commands. The only module that knows every adapter; drivers are imported when their adapter is
+needed. Everything opened here is closed in reverse when the block ends.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from dpp_core import ids, logs
+from dpp_core.handover import Destination, RunRequest
+
+from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
+from dpp_extractor.guard.deadline import Deadline, Stop
+from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
+from dpp_extractor.ports import Index, ReadSecret, Source, Store, Tools
+from dpp_extractor.settings import ExtractorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a process brings along: its environment, its settings, a secrets file when one was named, its stop."""
+
+    environment: Mapping[str, str]
+    settings: ExtractorSettings
+    stop: Stop
+    secrets_file: Path | None = None
+    progress: Callable[[str, int, int], None] = lambda dataset, rows, size_bytes: None
+
+
+@contextmanager
+def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
+    """Open what a run needs. Raises CredentialsMissingError (21) before anything connects."""
+    deadline = Deadline(request.deadline_at, _now)
+    policy = RetryPolicy()
+
+    def patience(what: str) -> Retry:
+        return retrying(policy, deadline=deadline, sleep=around.stop.sleep, what=what)
+
+    with ExitStack() as stack:
+        read_secret = stack.enter_context(
+            open_secrets(secret_places(request, around), patience("vault"))
+        )
+        source_secret = {} if request.source.engine == "sqlite" else read_secret("source")
+        yield Tools(
+            store=open_store(request.destination, read_secret, patience("destination")),
+            open_source=_source_opener(request, source_secret, patience("source"), around),
+            index=_open_index(read_secret, stack),
+            stop=around.stop,
+            now=_now,
+            new_id=ids.new_id,
+            hook=build_kill_hook(around.settings.kill_at),
+            progress=around.progress,
+            code_version=find_code_version(),
+        )
+
+
+def secret_places(request: RunRequest, around: Surroundings) -> SecretPlaces:
+    """Say where each role's secret may lie."""
+    paths = {"source": request.credentials.path}
+    if request.destination.credentials not in ("", "Ambient"):
+        paths["destination"] = request.destination.credentials
+    return SecretPlaces(
+        environment=around.environment,
+        file=around.secrets_file,
+        agent_dir=around.settings.secrets_dir,
+        vault_paths=paths,
+    )
+
+
+def open_store(destination: Destination, read_secret: ReadSecret, retry: Retry) -> Store:
+    """Open the destination's folder or bucket."""
+    if destination.kind == "Folder":
+        from dpp_extractor.adapters.folder import open_folder
+
+        return open_folder(destination.path)
+    from dpp_extractor.adapters.bucket import BucketSettings, open_bucket
+
+    secret = read_secret("destination")
+    settings = BucketSettings(
+        bucket=destination.bucket,
+        prefix=destination.prefix,
+        endpoint=destination.endpoint,
+        region=destination.region,
+        access_key=secret.get("access_key_id", ""),
+        secret_key=secret.get("secret_access_key", ""),
+        session_token=secret.get("session_token", ""),
+    )
+    return open_bucket(settings, retry)
+
+
+def _source_opener(
+    request: RunRequest, secret: Mapping[str, Any], retry: Retry, around: Surroundings
+) -> Callable[[], AbstractContextManager[Source]]:
+    from dpp_extractor.extract.database.engine import open_database
+    from dpp_extractor.extract.database.limits import Limits
+
+    def open_source() -> AbstractContextManager[Source]:
+        return open_database(
+            request.source,
+            secret,
+            run_id=request.run_id,
+            limits=Limits(block_bytes=around.settings.batch_bytes),
+            ca_file=around.settings.ca_file or None,
+            retrying=retry,
+        )
+
+    return open_source
+
+
+def _open_index(read_secret: ReadSecret, stack: ExitStack) -> Index | None:
+    secret = read_secret("index")
+    if not secret:
+        return None
+    from dpp_extractor.adapters.ferret import open_index
+
+    return stack.enter_context(open_index(secret))
+
+
+def build_kill_hook(kill_at: str) -> Callable[[str], None]:
+    """Build the test seam: `<point>[:n]` kills this process the n-th time it passes that point; empty does nothing."""
+    if not kill_at:
+        return lambda point: None
+    wanted, _, nth = kill_at.partition(":")
+    left = int(nth or 1)
+
+    def hook(point: str) -> None:
+        nonlocal left
+        if point == wanted:
+            left -= 1
+            if left == 0:
+                logs.warning("killed_by_test_seam", point=point)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
+def find_code_version() -> str:
+    """Find this package's version; unknown when it runs from plain files."""
+    try:
+        return version("dpp-extractor")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
