@@ -1,6 +1,8 @@
-"""Choose a dataset's columns, key and cursor from what the catalogue shows; the same for every engine.
+"""Choose a dataset's columns, key and cursor from what the catalogue shows; the same for every
+engine.
 
-Called by each engine's `describe`. Pure; a name that is not there is answered with the nearest one that is.
+Called by each engine's `describe`. Pure; a name that is not there is answered with the nearest one
+that is.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -9,7 +11,6 @@ from difflib import get_close_matches
 from dpp_core.errors import SourceObjectError, SpecError
 from dpp_core.handover import Unit
 from dpp_core.names import RESERVED_PREFIX
-
 from dpp_extractor.batch import SourceColumn, SourceTable
 from dpp_extractor.extract.database.window import cursor_kind
 
@@ -20,7 +21,8 @@ def select_table(
     """Restrict a table to the unit's include and exclude, in the table's own order.
 
     `unique_keys` are the sets of columns of which the source guarantees: never NULL, never twice.
-    Raises SourceObjectError (31) for a column that is not there, SpecError (20) for a choice that cannot work.
+    Raises SourceObjectError (31) for a column that is not there, SpecError (20) for a choice that
+    cannot work.
     """
     names = [column.name for column in columns]
     for field, wanted in (("columns.include", unit.include), ("columns.exclude", unit.exclude)):

@@ -9,7 +9,7 @@ from typing import Any
 
 from dpp_core.errors import CredentialsMissingError, TenancyError
 from dpp_core.handover import DatabaseSource
-from dpp_extractor.extract.database.limits import Limits, Retrying, run_once
+from dpp_extractor.extract.database.limits import DEFAULT_LIMITS, Limits, Retrying, run_once
 from dpp_extractor.ports import Source
 
 
@@ -19,7 +19,7 @@ def open_database(
     secret: Mapping[str, Any],
     *,
     run_id: str,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     ca_file: str | None = None,
     retrying: Retrying = run_once,
 ) -> Iterator[Source]:
@@ -45,7 +45,9 @@ def open_database(
 
 
 def require_login(secret: Mapping[str, Any]) -> dict[str, str]:
-    """Take user and password out of a secret; CredentialsMissingError (21) names the missing key only."""
+    """Take user and password out of a secret; CredentialsMissingError (21) names the missing key
+    only.
+    """
     login: dict[str, str] = {}
     for key in ("username", "password"):
         value = secret.get(key)

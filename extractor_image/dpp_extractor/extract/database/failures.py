@@ -1,7 +1,8 @@
-"""What a database's failure means: one table by SQLSTATE, one by the words of a refused connection, as data.
+"""What a database's failure means: one table by SQLSTATE, one by the words of a refused connection,
+as data.
 
-Called by the engines, which translate their driver's errors here and nowhere else. A message carries the server's own
-words only for classes that cannot quote a value of a row.
+Called by the engines, which translate their driver's errors here and nowhere else. A message
+carries the server's own words only for classes that cannot quote a value of a row.
 """
 
 import re
@@ -104,7 +105,9 @@ SQLSTATES: Final[dict[str, Failure]] = {
     "XX": _BROKEN,
     "XX000": _UNCLASSIFIED,
 }
-"""By SQLSTATE, the five characters before the class of two. 28 is never tried again: it may lock the account."""
+"""By SQLSTATE, the five characters before the class of two. 28 is never tried again: it may lock
+the account.
+"""
 
 _MAY_QUOTE_VALUES: Final = frozenset({"22", "23", "38", "39", "P0", "XX"})
 
@@ -120,9 +123,9 @@ REFUSED_CONNECTIONS: Final = (
     (r"certificate|root\.crt|does not match host name|SSL|no encryption", _TLS),
     (r"FATAL|password|no pg_hba\.conf entry|no such user", _REFUSED),
 )
-"""The driver gives no SQLSTATE for a connection that never was, only words, first match wins. A refusal in words that
-are not known (a server that speaks another language) counts as 28: the only mistake that cannot be undone is to try
-a wrong password again and again.
+"""The driver gives no SQLSTATE for a connection that never was, only words, first match wins. A
+refusal in words that are not known (a server that speaks another language) counts as 28: the only
+mistake that cannot be undone is to try a wrong password again and again.
 """
 
 
@@ -147,7 +150,9 @@ def may_quote_values(sqlstate: str | None) -> bool:
 
 
 def build_error(failure: Failure, what: str, words: str = "", fix: str = "") -> DppError:
-    """Build the error of a row: `what` was done, the meaning, and the server's first line where allowed."""
+    """Build the error of a row: `what` was done, the meaning, and the server's first line where
+    allowed.
+    """
     said = words.strip().splitlines()[0].strip() if words.strip() else ""
     detail = f" ({said})" if said else ""
     return failure.error(

@@ -1,22 +1,27 @@
-"""Say in SQLAlchemy Core what is asked of a table: its rows in a window, and counts about its cursor.
+"""Say in SQLAlchemy Core what is asked of a table: its rows in a window, and counts about its
+cursor.
 
-Called by each engine's reader. Every identifier is quoted by the dialect's compiler, so that any name works and none
-can be code; a bound is only ever a parsed number, date or timestamp.
+Called by each engine's reader. Every identifier is quoted by the dialect's compiler, so that any
+name works and none can be code; a bound is only ever a parsed number, date or timestamp.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, TableClause, column, func, select, table
 from sqlalchemy.sql.elements import quoted_name
 
 from dpp_extractor.batch import SourceTable
 
+_SHOWN_KEYS: Final = 3
+
 Expression = ColumnElement[Any]
 Form = Callable[[Expression], Expression]
 Where = Callable[[Expression], Sequence[ColumnElement[bool]]]
-"""An engine's way to say something of the cursor: `low <= cursor`, `cursor < high`, or that it lies in the future."""
+"""An engine's way to say something of the cursor: `low <= cursor`, `cursor < high`, or that it lies
+in the future.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,9 @@ def build_read(
     within: Where | None,
     limit_rows: int | None,
 ) -> Select[Any]:
-    """Select the table's columns, each in the form its type needs; ordered by (cursor, key) within bounds."""
+    """Select the table's columns, each in the form its type needs; ordered by (cursor, key) within
+    bounds.
+    """
     origin = relation.clause([item.name for item in source.columns])
     chosen = [
         forms.get(item.name, _plain)(origin.c[item.name]).label(f"c{place}")
@@ -55,31 +62,54 @@ def build_read(
     return statement if limit_rows is None else statement.limit(limit_rows)
 
 
-def build_count_null(relation: Relation, name: str) -> Select[Any]:
+def build_count(relation: Relation, name: str, where: Where) -> Select[Any]:
+    """Count the rows of which `where` is true for the named column."""
     origin = relation.clause([name])
-    return select(func.count()).select_from(origin).where(origin.c[name].is_(None))
+    return select(func.count()).select_from(origin).where(*where(origin.c[name]))
 
 
-def build_max(relation: Relation, name: str) -> Select[Any]:
+def build_max(relation: Relation, name: str, where: Where | None = None) -> Select[Any]:
+    """Select the greatest value of a column."""
     origin = relation.clause([name])
-    return select(func.max(origin.c[name])).select_from(origin)
+    statement = select(func.max(origin.c[name])).select_from(origin)
+    return statement if where is None else statement.where(*where(origin.c[name]))
 
 
-def build_future(
-    relation: Relation, source: SourceTable, name: str, later: Where
-) -> tuple[Select[Any], Select[Any]]:
-    """The count of rows that `later` is true for, and the key of the one with the least cursor."""
+def build_first(relation: Relation, source: SourceTable, name: str, where: Where) -> Select[Any]:
+    """Select the key (or the named column, without a key) of the first row of which `where` is
+    true.
+    """
     named = source.key or (name,)
     origin = relation.clause(list(dict.fromkeys((name, *named))))
-    count = select(func.count()).select_from(origin).where(*later(origin.c[name]))
-    first = (
+    return (
         select(*(origin.c[item].label(f"k{place}") for place, item in enumerate(named)))
         .select_from(origin)
-        .where(*later(origin.c[name]))
+        .where(*where(origin.c[name]))
         .order_by(*(origin.c[item] for item in dict.fromkeys((name, *named))))
         .limit(1)
     )
-    return count, first
+
+
+def build_duplicates(relation: Relation, source: SourceTable, within: Where | None) -> Select[Any]:
+    """Select up to three keys that occur more than once in what would be read."""
+    names = list(dict.fromkeys((*source.key, *((source.cursor,) if source.cursor else ()))))
+    origin = relation.clause(names)
+    key = [origin.c[name] for name in source.key]
+    statement = select(*(item.label(f"k{place}") for place, item in enumerate(key)))
+    if within is not None and source.cursor is not None:
+        statement = statement.where(*within(origin.c[source.cursor]))
+    return (
+        statement.select_from(origin)
+        .group_by(*key)
+        .having(func.count() > 1)
+        .order_by(*key)
+        .limit(_SHOWN_KEYS)
+    )
+
+
+def is_null(cursor: Expression) -> list[ColumnElement[bool]]:
+    """Say that a value is NULL."""
+    return [cursor.is_(None)]
 
 
 def key_text(source: SourceTable, name: str, values: Sequence[object]) -> str:

@@ -1,11 +1,13 @@
-"""Decide which rows a run reads: `[low, high)` on the cursor, such that no late commit is ever skipped.
+"""Decide which rows a run reads: `[low, high)` on the cursor, such that no late commit is ever
+skipped.
 
-Called by `unit.py` after the clocks were taken; pure, no clock and no source in here. The rule is in the design
-page "Windows": high = min(clock, horizon) - lag, floored to the cursor's precision, never below the last high.
+Called by `unit.py` after the clocks were taken; pure, no clock and no source in here. The rule is
+in the design page "Windows": high = min(clock, horizon) - lag, floored to the cursor's precision,
+never below the last high.
 
-Timestamps without a zone are compared as stored, so the instant is expressed in the source's own zone. In the hour
-that such a zone repeats when its clocks go back, rows of the second pass carry stamps of the first: `high` waits at
-the start of that hour until the second pass has begun.
+Timestamps without a zone are compared as stored, so the instant is expressed in the source's own
+zone. In the hour that such a zone repeats when its clocks go back, rows of the second pass carry
+stamps of the first: `high` waits at the start of that hour until the second pass has begun.
 """
 
 import re
@@ -40,10 +42,12 @@ def decide_window(
 ) -> Window | None:
     """Fix `[low, high)` before the first row is read; None when nothing can be new.
 
-    `low` is the last commit's watermark in canonical text, None on the first run (then `incremental.initial`, then
-    the beginning). `max_cursor` is the greatest integer cursor in the snapshot. Calling it twice gives the same.
+    `low` is the last commit's watermark in canonical text, None on the first run (then
+    `incremental.initial`, then the beginning). `max_cursor` is the greatest integer cursor in the
+    snapshot. Calling it twice gives the same.
 
-    Raises SpecError for a cursor or `initial` that cannot be used, StreamError (29) for a watermark of another type.
+    Raises SpecError for a cursor or `initial` that cannot be used, StreamError (29) for a watermark
+    of another type.
     """
     kind = cursor_kind(column)
     first = _watermark(column, low) if low is not None else _initial(column, incremental.initial)
@@ -80,7 +84,9 @@ def cursor_kind(column: SourceColumn) -> CursorKind:
 
 
 def decide_lag_seconds(given: int | None, clocks: Clocks) -> int:
-    """Lag in seconds: 0 is safe only when no writer was open at the clock; else at least 1, by default 300 blind."""
+    """Lag in seconds: 0 is safe only when no writer was open at the clock; else at least 1, by
+    default 300 blind.
+    """
     if clocks.is_exclusive:
         return 0 if given is None else given
     default = (
@@ -90,7 +96,9 @@ def decide_lag_seconds(given: int | None, clocks: Clocks) -> int:
 
 
 def future_from(column: SourceColumn, clocks: Clocks) -> CursorValue | None:
-    """Cursor values after this cannot be true stamps: the source's clock plus one day. None for integers."""
+    """Cursor values after this cannot be true stamps: the source's clock plus one day. None for
+    integers.
+    """
     if cursor_kind(column) == "integer":
         return None
     return _as_stored(column, clocks.clock_at + FUTURE_AFTER, clocks.zone)
@@ -99,8 +107,8 @@ def future_from(column: SourceColumn, clocks: Clocks) -> CursorValue | None:
 def parse_cursor(column: SourceColumn, text: str) -> CursorValue:
     """Read a cursor value: canonical text, or what a person writes. Raises ValueError.
 
-    A zone is needed for nothing: text without one means UTC for a zoned column; text with one is refused for a
-    column without.
+    A zone is needed for nothing: text without one means UTC for a zoned column; text with one is
+    refused for a column without.
     """
     kind = cursor_kind(column)
     text = text.strip()
@@ -134,9 +142,11 @@ def floor_to(value: datetime, second_digits: int) -> datetime:
 
 
 def earliest_local(instant: datetime, zone: ZoneInfo) -> datetime:
-    """The least local reading that any instant from `instant` on will have in that zone, without zone.
+    """The least local reading that any instant from `instant` on will have in that zone, without
+    zone.
 
-    That is the local time itself, but for the first pass of a repeated hour: there it is the hour's start.
+    That is the local time itself, but for the first pass of a repeated hour: there it is the hour's
+    start.
     """
     local = instant.astimezone(zone)
     before, after = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
@@ -176,9 +186,13 @@ def _zone(name: str, column: SourceColumn) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SpecError(
-            f"Column {column.name!r} has no time zone and the source's own zone {name!r} is not known here.",
+            f"Column {column.name!r} has no time zone and the source's own zone {name!r} is not "
+            "known here.",
             field="incremental.cursor",
-            fix="Use a cursor with time zone, or set the database's TimeZone to a name such as Europe/Berlin.",
+            fix=(
+                "Use a cursor with time zone, or set the database's TimeZone to a name such as "
+                "Europe/Berlin."
+            ),
         ) from error
 
 
@@ -191,7 +205,8 @@ def _watermark(column: SourceColumn, low: str) -> CursorValue:
         return parse_cursor(column, low)
     except ValueError as error:
         raise StreamError(
-            f"The stream's watermark {low!r} does not fit its cursor {column.name!r}, now {column.source_type}.",
+            f"The stream's watermark {low!r} does not fit its cursor {column.name!r}, now "
+            f"{column.source_type}.",
             reason=Reason.STREAM_IDENTITY_CHANGED,
             field="incremental.cursor",
             fix="Set the cursor back, or raise `epoch` for a full read.",
@@ -205,9 +220,13 @@ def _initial(column: SourceColumn, initial: str | None) -> CursorValue | None:
         value = parse_cursor(column, initial)
     except ValueError as error:
         raise SpecError(
-            f"`initial: {initial}` is no value of cursor {column.name!r} ({column.source_type}): {error}.",
+            f"`initial: {initial}` is no value of cursor {column.name!r} ({column.source_type}): "
+            f"{error}.",
             field="incremental.initial",
-            fix="Write it as 2026-01-31, 2026-01-31T00:00:00 (with +00:00 when the column has a zone) or 12345.",
+            fix=(
+                "Write it as 2026-01-31, 2026-01-31T00:00:00 (with +00:00 when the column has a "
+                "zone) or 12345."
+            ),
         ) from error
     return floor_to(value, column.second_digits) if isinstance(value, datetime) else value
 

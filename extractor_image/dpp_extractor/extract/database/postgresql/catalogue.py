@@ -1,7 +1,8 @@
-"""Find a table or view in PostgreSQL's catalogue: its columns, types, keys, and what the user may read.
+"""Find a table or view in PostgreSQL's catalogue: its columns, types, keys, and what the user may
+read.
 
-Called by `snapshot`. The catalogue is asked by value, never by text put together; an object that is missing or not
-granted is answered with the nearest name or the statement that grants it.
+Called by `snapshot`. The catalogue is asked by value, never by text put together; an object that is
+missing or not granted is answered with the nearest name or the statement that grants it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from dpp_core.errors import SourceObjectError, SpecError
 from dpp_core.handover import Unit
@@ -89,7 +90,9 @@ class Found:
 
 
 def find_object(connection: Connection, unit: Unit) -> Found:
-    """Describe the unit's object. SourceObjectError (31) when missing or denied, SpecError (20) otherwise."""
+    """Describe the unit's object. SourceObjectError (31) when missing or denied, SpecError (20)
+    otherwise.
+    """
     row = _find_relation(connection, unit)
     relation = Relation(row.schema, row.name)
     grant = build_grant(relation, row.login)
@@ -119,7 +122,9 @@ def find_object(connection: Connection, unit: Unit) -> Found:
 
 
 def split_names(name: str) -> list[tuple[str, str]]:
-    """List what an object name can mean: the schema `public`, or a schema before any of its dots."""
+    """List what an object name can mean: the schema `public`, or a schema before any of its
+    dots.
+    """
     meanings = [("public", name)]
     meanings += [
         (name[:place], name[place + 1 :]) for place, sign in enumerate(name) if sign == "."
@@ -129,7 +134,8 @@ def split_names(name: str) -> list[tuple[str, str]]:
 
 def build_grant(relation: Relation, login: str) -> str:
     """Write the statements that let a user read a table."""
-    quote = postgresql.dialect().identifier_preparer.quote_identifier
+    dialect = PGDialect()  # type: ignore[no-untyped-call]
+    quote = dialect.identifier_preparer.quote_identifier
     schema, name, user = quote(relation.schema), quote(relation.name), quote(login)
     return f"GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT ON TABLE {schema}.{name} TO {user};"
 
@@ -141,8 +147,9 @@ def _find_relation(connection: Connection, unit: Unit) -> Row[Any]:
         {"schemas": [schema for schema, _ in meanings], "names": [name for _, name in meanings]},
     ).all()
     if len(found) > 1:
+        meant = " or ".join(f"{row.name!r} in schema {row.schema!r}" for row in found)
         raise SpecError(
-            f"Source object {unit.object!r} can be {' or '.join(f'{r.name!r} in {r.schema!r}' for r in found)}.",
+            f"Source object {unit.object!r} can be {meant}.",
             field=f"datasets[{unit.dataset}].object",
             fix="Give it a name with only one meaning, for instance through a view.",
         )
@@ -151,7 +158,10 @@ def _find_relation(connection: Connection, unit: Unit) -> Row[Any]:
         raise SourceObjectError(
             f"The source has no table or view {unit.object!r}.{_elsewhere(unit.object, names)}",
             field=f"datasets[{unit.dataset}].object",
-            fix="Write it as `table` (in schema public) or `schema.table`, as the database spells it.",
+            fix=(
+                "Write it as `table` (in schema public) or `schema.table`, as the database spells "
+                "it."
+            ),
         )
     return found[0]
 

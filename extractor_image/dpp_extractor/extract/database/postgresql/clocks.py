@@ -1,8 +1,9 @@
 """Take PostgreSQL's clock and its horizon, in this order, before any snapshot is opened.
 
-Called by `snapshot`. The horizon is the earliest start of any open transaction of another session, in any database of
-the server: one that has not written yet will stamp its start. Only our own read-only sessions do not count. Sessions
-of other databases cannot write these tables and hold the window back needlessly; that is the price of one simple rule.
+Called by `snapshot`. The horizon is the earliest start of any open transaction of another session,
+in any database of the server: one that has not written yet will stamp its start. Only our own
+read-only sessions do not count. Sessions of other databases cannot write these tables and hold the
+window back needlessly; that is the price of one simple rule.
 """
 
 from datetime import datetime
@@ -16,8 +17,9 @@ from dpp_extractor.extract.database.postgresql.connect import APPLICATION_PREFIX
 from dpp_extractor.extract.database.window import LAG_WITHOUT_HORIZON_SECONDS
 from dpp_extractor.ports import Clocks
 
-# A standby that replayed all it received is as late as the network only while something is sending to it; else its
-# clock says nothing about the primary's rows, and the last replayed commit's time is all that is known.
+# A standby that replayed all it received is as late as the network only while something is sending
+# to it; else its clock says nothing about the primary's rows, and the last replayed commit's time
+# is all that is known.
 _CLOCK: Final = text("""
 SELECT
     CASE
@@ -32,10 +34,12 @@ SELECT
     (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'TimeZone') AS zone
 """)
 
-# Anything but the server's own housekeeping can write rows. A session with track_activities off shows no start.
+# Anything but the server's own housekeeping can write rows. A session with track_activities off
+# shows no start.
 _SESSIONS: Final = text("""
 SELECT a.xact_start AS started_at, a.state = 'disabled' AS is_hidden,
-    pg_catalog.format('pid %s (%s, %s)', a.pid, a.usename, pg_catalog.left(a.application_name, 40)) AS holder
+    pg_catalog.format('pid %s (%s, %s)', a.pid, a.usename, pg_catalog.left(a.application_name, 40))
+    AS holder
 FROM pg_catalog.pg_stat_activity a
 WHERE a.pid <> pg_catalog.pg_backend_pid()
     AND (a.xact_start IS NOT NULL OR (a.state = 'disabled' AND a.backend_type = 'client backend'))
@@ -53,13 +57,16 @@ LIMIT 1
 
 
 def read_clocks(connection: Connection) -> Clocks:
-    """Read clock, then horizon, each in a transaction of its own. Twice gives two later readings."""
+    """Read clock, then horizon, each in a transaction of its own. Twice gives two later
+    readings.
+    """
     with translated("Reading the source's clock"):
         clock = connection.execute(_CLOCK).one()
         connection.commit()
     if clock.clock_at is None:
         raise SourceUnavailableError(
-            "The source is a replica that has replayed no transaction yet, so its clock is not known.",
+            "The source is a replica that has replayed no transaction yet, so its clock is not "
+            "known.",
             fix="Wait until it follows its primary, or read from the primary.",
         )
     if clock.is_replica:

@@ -1,7 +1,8 @@
 """Connect to PostgreSQL and translate what its driver raises.
 
-Called by `engine` and by this package; the only place that knows the driver's error classes. The session speaks UTC,
-ISO dates and UTF-8 whatever server, database or user are set to, so that texts have one form.
+Called by `engine` and by this package; the only place that knows the driver's error classes. The
+session speaks UTC, ISO dates and UTF-8 whatever server, database or user are set to, so that texts
+have one form.
 """
 
 import ssl
@@ -91,7 +92,9 @@ def build_engine(
 
 
 def build_tls(mode: str, ca_file: str | None) -> dict[str, str]:
-    """Say how far the server is trusted; `verify-*` needs roots: the file given, else the system's."""
+    """Say how far the server is trusted; `verify-*` needs roots: the file given, else the
+    system's.
+    """
     given: dict[str, str] = {"sslmode": _SSL_MODES[mode]}
     if mode in ("VerifyFull", "VerifyCa"):
         given["sslrootcert"] = ca_file or _system_roots(mode)

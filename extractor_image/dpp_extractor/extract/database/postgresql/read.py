@@ -1,8 +1,9 @@
 """Turn COPY's CSV rows into Arrow, block by block, with no Python object per cell.
 
-Called by `snapshot`. The server writes every value as its exact text; Arrow's CSV reader parses a whole block to the
-exact type. A block with a value that the type cannot hold is sifted: its bad rows come back as `Rejected` with their
-text, the others as rows. NULL is an empty field, the empty string a quoted one.
+Called by `snapshot`. The server writes every value as its exact text; Arrow's CSV reader parses a
+whole block to the exact type. A block with a value that the type cannot hold is sifted: its bad
+rows come back as `Rejected` with their text, the others as rows. NULL is an empty field, the empty
+string a quoted one.
 """
 
 from binascii import unhexlify
@@ -35,8 +36,12 @@ _ALLOWED: Final = {
 }
 
 
-def read_blocks(messages: Iterable[bytes], block_bytes: int) -> Iterator[list[bytes]]:
-    """Collect COPY's messages, one a row, into lists of about `block_bytes`; a greater row is alone."""
+def read_blocks(
+    messages: Iterable[bytes | bytearray | memoryview], block_bytes: int
+) -> Iterator[list[bytes]]:
+    """Collect COPY's messages, one a row, into lists of about `block_bytes`; a greater row is
+    alone.
+    """
     block: list[bytes] = []
     size = 0
     for message in messages:
@@ -120,7 +125,9 @@ def _sift(rows: Sequence[bytes], columns: Sequence[SourceColumn]) -> RawBatch:
 
 
 def _unlikely_rows(texts: pa.Array, column: SourceColumn) -> list[int]:
-    """Find the rows that surely fail, all at once: a temporal table may hold a million `infinity`."""
+    """Find the rows that surely fail, all at once: a temporal table may hold a million
+    `infinity`.
+    """
     pattern = _LIKELY.get(_kind(column.arrow_type))
     if pattern is None:
         return []
@@ -135,7 +142,9 @@ def _find_refused(
     candidates: list[int],
     bad: dict[int, int],
 ) -> None:
-    """Halve the candidates until each row that Arrow refuses stands alone; note it with its column."""
+    """Halve the candidates until each row that Arrow refuses stands alone; note it with its
+    column.
+    """
     if not candidates:
         return
     try:

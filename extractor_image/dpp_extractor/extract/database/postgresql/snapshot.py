@@ -1,7 +1,9 @@
-"""One view of a PostgreSQL database: opened after the clocks were taken, read by all units of a run.
+"""One view of a PostgreSQL database: opened after the clocks were taken, read by all units of a
+run.
 
-Called by `engine`. One connection, one REPEATABLE READ READ ONLY transaction, one unit after the other; each read and
-each question stands in a savepoint, so that a unit that fails leaves the view to the others.
+Called by `engine`. One connection, one REPEATABLE READ READ ONLY transaction, one unit after the
+other; each read and each question stands in a savepoint, so that a unit that fails leaves the view
+to the others.
 """
 
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from sqlalchemy import (
     literal_column,
     text,
 )
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from dpp_core.errors import InternalError, TemporaryFailure
 from dpp_core.handover import Unit
@@ -50,8 +52,8 @@ _REPLICA_VIEW: Final = text(
     "SELECT pg_catalog.clock_timestamp() AS at, pg_catalog.txid_current_snapshot()::text AS id"
 )
 
-# What the snapshot sees as a table's file, against the file it has now: a TRUNCATE or rewrite that was committed after
-# the snapshot makes the old rows vanish from it, without any error.
+# What the snapshot sees as a table's file, against the file it has now: a TRUNCATE or rewrite that
+# was committed after the snapshot makes the old rows vanish from it, without any error.
 _REWRITTEN: Final = text("""
 WITH RECURSIVE family AS (
     SELECT CAST(:oid AS oid) AS oid
@@ -123,7 +125,7 @@ class PostgresSnapshot:
     def count_null_cursor(self, table: SourceTable, column: str) -> int:
         if not table.column(column).nullable:
             return 0
-        statement = query.build_count_null(self._relation(table), column)
+        statement = query.build_count(self._relation(table), column, query.is_null)
         return int(self._scalar(table, statement, f"Counting rows without {column!r}"))
 
     def count_future(self, table: SourceTable, column: str) -> tuple[int, str]:
@@ -131,14 +133,27 @@ class PostgresSnapshot:
         if limit is None:
             return 0, ""
         bound = _bound(limit)
-        count_rows, first = query.build_future(
-            self._relation(table), table, column, lambda cursor: [cursor > bound]
-        )
+        relation = self._relation(table)
+
+        def later(cursor: query.Expression) -> list[ColumnElement[bool]]:
+            return [cursor > bound]
+
+        count_rows = query.build_count(relation, column, later)
+        first = query.build_first(relation, table, column, later)
         what = f"Counting rows of the future by {column!r}"
         with self._question(what, table):
             count = int(self._connection.execute(count_rows).scalar_one())
             key = self._connection.execute(first).first() if count else None
         return count, query.key_text(table, column, key) if key is not None else ""
+
+    def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
+        if table.key_is_unique or not table.key:
+            return ()
+        within = build_within(table, window) if window is not None else None
+        statement = query.build_duplicates(self._relation(table), table, within)
+        with self._question(f"Looking for keys that occur twice in {table.object!r}", table):
+            rows = self._connection.execute(statement).all()
+        return tuple(query.key_text(table, "", row) for row in rows)
 
     def read(
         self, table: SourceTable, window: Window | None, limit_rows: int | None
@@ -152,7 +167,7 @@ class PostgresSnapshot:
                 yield parse_block(block, table.columns)
             self._refuse_rewritten(found)
 
-    def _copy(self, statement: str) -> Iterator[bytes]:
+    def _copy(self, statement: str) -> Iterator[bytes | bytearray | memoryview]:
         driver = self._connection.connection.driver_connection
         if not isinstance(driver, psycopg.Connection):
             raise InternalError("The driver connection is not psycopg's.")
@@ -162,7 +177,8 @@ class PostgresSnapshot:
     def _refuse_rewritten(self, found: Found) -> None:
         if self._connection.execute(_REWRITTEN, {"oid": found.oid}).scalar_one():
             raise TemporaryFailure(
-                f"Source object {found.table.object!r} was truncated or rewritten after the snapshot was taken, "
+                f"Source object {found.table.object!r} was truncated or rewritten after the "
+                "snapshot was taken, "
                 "so its rows cannot be seen in it.",
                 reason=Reason.SOURCE_READ_FAILED,
                 fix="The next run reads it as it is then.",
@@ -191,9 +207,10 @@ class PostgresSnapshot:
 def compile_statement(statement: Select[Any]) -> str:
     """Write a statement with its bounds in it, as COPY takes no parameters.
 
-    The named style keeps `%` single; the only literals are numbers and the canonical text of dates and timestamps.
+    The named style keeps `%` single; the only literals are numbers and the canonical text of dates
+    and timestamps.
     """
-    dialect = postgresql.dialect(paramstyle="named")
+    dialect = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 

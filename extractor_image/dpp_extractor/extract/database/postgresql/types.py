@@ -1,6 +1,8 @@
-"""Map PostgreSQL's types to the Arrow types of the standard, and say in which form the server must write them.
+"""Map PostgreSQL's types to the Arrow types of the standard, and say in which form the server must
+write them.
 
-Called by `catalogue`. Pure; the map is the design page's "Types". What is not listed is read as its text.
+Called by `catalogue`. Pure; the map is the design page's "Types". What is not listed is read as its
+text.
 """
 
 from collections.abc import Callable
@@ -20,7 +22,9 @@ _MAX_DIGITS: Final = 38
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """How a type is read: `form` turns the column into what the server shall send, None = as it is."""
+    """How a type is read: `form` turns the column into what the server shall send, None = as it
+    is.
+    """
 
     arrow_type: pa.DataType
     fidelity: Fidelity = "exact"
