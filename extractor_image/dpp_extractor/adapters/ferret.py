@@ -108,8 +108,9 @@ class FerretIndex:
                 reason=Reason.INDEX_BEHIND,
                 fix="Runs go on without it; check the uri of the index secret and the server.",
             ) from error
-        product = "FerretDB" if "ferretdb" in facts or "ferretdbVersion" in facts else "MongoDB API"
-        return f"{product} {facts.get('ferretdbVersion', facts.get('version', ''))}".strip()
+        own = facts.get("ferretdbVersion") or facts.get("ferretdb", {}).get("version")
+        wire = f"speaks MongoDB {facts.get('version', 'of unknown version')}"
+        return f"FerretDB {own}, {wire}" if own else wire
 
     def close(self) -> None:
         """Close the connections; twice is the same as once."""
@@ -128,7 +129,7 @@ class FerretIndex:
             raise bson.errors.InvalidDocument(f"over {LARGEST_DOCUMENT_BYTES} bytes")
         target = self._database()[collection]
         if collection not in self._indexed:
-            names = [(name, pymongo.ASCENDING) for name in build_document(key)]
+            names = [(name, pymongo.ASCENDING) for name in sorted(build_document(key))]
             target.create_index(names, name=KEY_INDEX, unique=True)
             self._indexed.add(collection)
         match: dict[str, Any] = {"_id": ObjectId(build_id(collection, key))}
