@@ -11,7 +11,7 @@ DEMO := .venv-demo
 SPARK := .venv-spark
 PY := $(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check
-SOURCES := core operator extractor_image tests
+SOURCES := core operator extractor_image tests docs
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	--no-emit-package dpp-core
 PYTEST_ARGS ?=
