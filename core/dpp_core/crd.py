@@ -58,10 +58,22 @@ def _convert(node: Schema, definitions: dict[str, Schema]) -> Schema:
         schema["properties"] = {
             name: _convert(each, definitions) for name, each in node["properties"].items()
         }
-    if isinstance(node.get("additionalProperties"), dict):
-        schema["additionalProperties"] = _convert(node["additionalProperties"], definitions)
-        schema.pop("propertyNames", None)
+    if "patternProperties" in node:
+        pattern, values = next(iter(schema.pop("patternProperties").items()))
+        schema["additionalProperties"] = _convert(values, definitions)
+        schema["x-kubernetes-validations"] = [_build_names_rule(pattern, node["propertyNames"])]
+        del schema["propertyNames"]
     return schema
+
+
+def _build_names_rule(pattern: str, names: Schema) -> Schema:
+    longest = names["maxLength"]
+    form = _build_form({"pattern": pattern, "x-dpp-says": names["x-dpp-says"]})
+    condition = form["rule"].replace("self.", "name.", 1)
+    return {
+        "rule": f"self.all(name, size(name) <= {longest} && {condition})",
+        "message": f"each name must have at most {longest} characters and {form['message']}",
+    }
 
 
 def _build_form(node: Schema) -> Schema:
@@ -161,11 +173,10 @@ def build_crd(kind: str) -> Schema:
         "type": "object",
         "description": says,
         "required": ["spec"],
-        "x-kubernetes-validations": [_build_name_rule(kind)],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
-            "metadata": {"type": "object"},
+            "metadata": _build_metadata(kind),
             "spec": spec,
             "status": status,
         },
@@ -209,13 +220,10 @@ def _drop_defaults(schema: Schema) -> None:
             _drop_defaults(part)
 
 
-def _build_name_rule(kind: str) -> Schema:
-    longest = _LONGEST_NAME[kind]
-    return {
-        "rule": f"size(self.metadata.name) <= {longest}",
-        "message": f"metadata.name must have at most {longest} characters. Choose a shorter name.",
-        "fieldPath": ".metadata.name",
-    }
+def _build_metadata(kind: str) -> Schema:
+    """Bound the name: it ends up in names of Jobs, which have room for 63 characters."""
+    name = {"type": "string", "maxLength": _LONGEST_NAME[kind]}
+    return {"type": "object", "properties": {"name": name}}
 
 
 def build_run_immutable(spec: Schema) -> Schema:

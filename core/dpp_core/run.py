@@ -159,9 +159,9 @@ class ExtractionRunSpec(Closed):
 class RunMeta(Closed):
     """The parts of an xrun's metadata that matter here."""
 
-    name: ObjectName
-    namespace: Label63 = "default"
-    generation: int = 0
+    name: ObjectName = Field(description="Name of the run: the run_id everywhere.")
+    namespace: Label63 = Field(default="default", description="Namespace of its extraction.")
+    generation: int = Field(default=0, description="Set by the API server.")
     uid: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)

@@ -316,11 +316,12 @@ def _list_paths(model: type[BaseModel], prefix: str) -> list[str]:
 
 
 def _find_description(model: type[BaseModel], place: Place) -> str:
+    """Find what the docs say of a field, or of the field that holds it."""
     names = [part for part in place if isinstance(part, str)]
-    owner = _find_model(model, tuple(names[:-1])) if names else None
-    if owner is None or not names:
-        return ""
-    for name, field in owner.model_fields.items():
-        if names[-1] in (field.alias, name):
-            return field.description or ""
+    while names:
+        owner = _find_model(model, tuple(names[:-1]))
+        for name, field in owner.model_fields.items() if owner else ():
+            if names[-1] in (field.alias, name) and field.description:
+                return field.description
+        names.pop()
     return ""

@@ -189,9 +189,12 @@ def drop_servers_own(metadata: Any) -> Any:
 class ObjectMeta(Closed):
     """The parts of Kubernetes' metadata that matter here; what the server adds is left alone."""
 
-    name: Label40
-    namespace: Label63 = "default"
-    generation: int = 0
+    name: Label40 = Field(
+        description="Name of the extraction; part of every key in the bucket, at most 40 "
+        "characters."
+    )
+    namespace: Label63 = Field(default="default", description="Namespace, which is the tenant.")
+    generation: int = Field(default=0, description="Set by the API server.")
     uid: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
