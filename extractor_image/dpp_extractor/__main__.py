@@ -24,7 +24,9 @@ def main() -> int:
         return _carry_out(_read_request(settings.request_file), settings)
     except DppError as error:
         code, message = error.exit_code, str(error)
-    except Exception as error:  # the process's last net: an unknown end is our bug, with a line that says where
+    except (
+        Exception
+    ) as error:  # the process's last net: an unknown end is our bug, with a line that says where
         logs.error("crashed", exception=error)
         code, message = InternalError.exit_code, f"{type(error).__name__}: {error}"
     logs.error("not_run", code=code, message=redact(message))

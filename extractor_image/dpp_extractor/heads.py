@@ -76,9 +76,7 @@ def _read_one(unit: Unit, request: RunRequest, tools: Tools) -> Head:
 
 
 def _preflight(tools: Tools) -> tuple[str, ...]:
-    found = probe(
-        tools.store, token=tools.new_id(), now=tools.now, hooks=Hooks(at=tools.hook)
-    )
+    found = probe(tools.store, token=tools.new_id(), now=tools.now, hooks=Hooks(at=tools.hook))
     if not found.is_clock_off:
         return ()
     return (

@@ -154,7 +154,9 @@ class Source(Protocol):
 class Index(Protocol):
     """The rebuildable index. Never raises for an outage: it answers False and the run goes on."""
 
-    def save(self, collection: str, key: Mapping[str, Any], document: Mapping[str, Any]) -> bool: ...
+    def save(
+        self, collection: str, key: Mapping[str, Any], document: Mapping[str, Any]
+    ) -> bool: ...
 
     def ping(self) -> str: ...
 

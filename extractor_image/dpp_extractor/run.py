@@ -55,5 +55,7 @@ def _extract_one(  # noqa: PLR0913 - one line's worth of passing on
         return extract_unit(unit, head, snapshot, request, tools, heads.blocks)
     except DppError:
         raise
-    except Exception as error:  # the one place: whatever else goes wrong in a unit stays with the unit
+    except (
+        Exception
+    ) as error:  # the one place: whatever else goes wrong in a unit stays with the unit
         raise trial.translate(unit, error) from error

@@ -128,9 +128,7 @@ def settle(way: Way, parts: tuple[Part, ...], head: Head, blocks: tuple[Block, .
     written = Written(
         attempt_id=way.attempt_id,
         parts=parts,
-        counts=Counts(
-            read=tally.read_rows, quarantined=len(tally.rejected), written=written_rows
-        ),
+        counts=Counts(read=tally.read_rows, quarantined=len(tally.rejected), written=written_rows),
         size_bytes=sum(part.size_bytes for part in parts),
         approved=approved,
         is_news=bool(parts or tally.rejected or intent.always_commits),
@@ -140,9 +138,7 @@ def settle(way: Way, parts: tuple[Part, ...], head: Head, blocks: tuple[Block, .
     return written
 
 
-def publish(
-    way: Way, written: Written, head: Head, snapshot: Snapshot
-) -> publishing.Committed:
+def publish(way: Way, written: Written, head: Head, snapshot: Snapshot) -> publishing.Committed:
     """Stage 6: one conditional write; before it nothing can be seen, after it everything."""
     intent, request = way.intent, way.request
     draft = Draft(
@@ -187,7 +183,9 @@ def index(way: Way, done: UnitRecord) -> bool:
     table_uri = f"{way.tools.store.uri}/{table_prefix(way.stream)}"
     catalog = build_catalog(way.request, way.intent.unit, done, way.intent.schema, table_uri)
     saved = (
-        index_of.save("commits", {**key, "lane": "live", "seq": done.seq}, build_commit(way.request, done)),
+        index_of.save(
+            "commits", {**key, "lane": "live", "seq": done.seq}, build_commit(way.request, done)
+        ),
         index_of.save("watermarks", {**key, "lane": "live"}, watermark),
         index_of.save("catalog", key, catalog.model_dump(mode="json")),
     )

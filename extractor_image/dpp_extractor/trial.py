@@ -26,7 +26,9 @@ from dpp_extractor.record.run import (
 )
 
 _TRIES: Final = 3
-_RESOURCE_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_RESOURCE_ERRNOS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
 
 @dataclass(slots=True)
@@ -160,5 +162,3 @@ def _save_run(record: RunRecord, tools: Tools) -> IndexState:
     key = {"run_id": record.run_id, "attempt_id": record.attempt_id}
     is_saved = tools.index.save("runs", key, record.model_dump(mode="json"))
     return "Current" if is_saved else "Behind"
-
-

@@ -51,7 +51,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
         source_secret = {} if request.source.engine == "sqlite" else read_secret("source")
         yield Tools(
             store=open_store(request.destination, read_secret, patience("destination")),
-            open_source=_source_opener(request, source_secret, patience("source"), around),
+            open_source=lambda: open_source(request, source_secret, patience("source"), around),
             index=_open_index(read_secret, stack),
             stop=around.stop,
             now=_now,
@@ -96,23 +96,21 @@ def open_store(destination: Destination, read_secret: ReadSecret, retry: Retry) 
     return open_bucket(settings, retry)
 
 
-def _source_opener(
+def open_source(
     request: RunRequest, secret: Mapping[str, Any], retry: Retry, around: Surroundings
-) -> Callable[[], AbstractContextManager[Source]]:
+) -> AbstractContextManager[Source]:
+    """Connect to the request's source; the retry is for connecting."""
     from dpp_extractor.extract.database.engine import open_database
     from dpp_extractor.extract.database.limits import Limits
 
-    def open_source() -> AbstractContextManager[Source]:
-        return open_database(
-            request.source,
-            secret,
-            run_id=request.run_id,
-            limits=Limits(block_bytes=around.settings.batch_bytes),
-            ca_file=around.settings.ca_file or None,
-            retrying=retry,
-        )
-
-    return open_source
+    return open_database(
+        request.source,
+        secret,
+        run_id=request.run_id,
+        limits=Limits(block_bytes=around.settings.batch_bytes),
+        ca_file=around.settings.ca_file or None,
+        retrying=retry,
+    )
 
 
 def _open_index(read_secret: ReadSecret, stack: ExitStack) -> Index | None:

@@ -36,7 +36,8 @@ Examples:
 SecretsOption = Annotated[
     Path | None,
     typer.Option(
-        "--secrets", help="JSON or YAML file with the secrets of source, destination and index.",
+        "--secrets",
+        help="JSON or YAML file with the secrets of source, destination and index.",
         show_default=False,
     ),
 ]
@@ -135,7 +136,9 @@ def print_report(report: RunReport, request: RunRequest) -> None:
             reason = f"{unit.reason.value}: " if unit.reason else ""
             say(f"{unit.dataset}: {reason}{unit.message}")
     seconds = (report.ended_at - report.started_at).total_seconds()
-    print(f"\nRun {report.run_id}: {report.outcome.value} in {seconds:.1f} s (exit code {report.exit_code}).")
+    print(
+        f"\nRun {report.run_id}: {report.outcome.value} in {seconds:.1f} s (exit code {report.exit_code})."
+    )
     if request.publish == "None":
         print("Nothing was committed: this run was to look only.")
     else:

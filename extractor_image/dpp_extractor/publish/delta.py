@@ -14,6 +14,7 @@ from typing import Any, Final
 from dpp_core.errors import StreamError
 from dpp_core.names import COMMIT_FORMAT, Reason
 from dpp_extractor.batch import Part
+from dpp_extractor.publish.schema import is_plain_name
 
 CONFIGURATION: Final[Mapping[str, str]] = {
     "delta.logRetentionDuration": "interval 3650 days",
@@ -21,6 +22,9 @@ CONFIGURATION: Final[Mapping[str, str]] = {
     "delta.deletedFileRetentionDuration": "interval 7 days",
 }
 """Our properties; a commit that takes one away makes the table not ours. The spelling counts: "10 years" is ignored."""
+
+STATS_COLUMNS: Final = "delta.dataSkippingStatsColumns"
+"""The property that names the columns with exact statistics; see `schema.list_skipping_columns`."""
 
 PROTOCOL_PLAIN: Final[Mapping[str, Any]] = {"minReaderVersion": 1, "minWriterVersion": 2}
 PROTOCOL_NTZ: Final[Mapping[str, Any]] = {
@@ -34,11 +38,12 @@ ENGINE: Final = f"dpp/{COMMIT_FORMAT}"
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
-    """A data file the table consists of; `path` as the log spells it."""
+    """A data file the table consists of; `path` as the log spells it, `rows` None when its writer did not say."""
 
     path: str
     size_bytes: int
     partition_values: Mapping[str, Any]
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def has_our_properties(metadata: Mapping[str, Any]) -> bool:
 def build_metadata(
     *, table_id: str, name: str, schema_string: str, created_at: datetime
 ) -> dict[str, Any]:
-    """Build the metaData action of version 0."""
+    """Build the metaData action of version 0; `body` adds the property that depends on the columns."""
     return {
         "id": table_id,
         "name": name,
@@ -114,8 +119,18 @@ def build_add(part: Part) -> dict[str, Any]:
         "size": part.size_bytes,
         "modificationTime": milliseconds(part.modified_at),
         "dataChange": True,
-        "stats": json.dumps(part.stats, separators=(",", ":"), ensure_ascii=False),
+        "stats": json.dumps(_plain_stats(part.stats), separators=(",", ":"), ensure_ascii=False),
         "tags": {"dpp.checksum": part.checksum},
+    }
+
+
+def _plain_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out columns whose names need quoting: DuckDB loses rows by their statistics."""
+    return {
+        name: {column: held for column, held in value.items() if is_plain_name(column)}
+        if isinstance(value, Mapping)
+        else value
+        for name, value in stats.items()
     }
 
 
@@ -156,11 +171,18 @@ def _collect(version: int, sha256: str, actions: list[dict[str, Any]]) -> Commit
         protocol=protocols[0] if protocols else None,
         metadata=metadatas[0] if metadatas else None,
         txns={str(txn["appId"]): int(txn["version"]) for txn in all_of("txn")},
-        adds=tuple(
-            LiveFile(str(add["path"]), int(add["size"]), add.get("partitionValues") or {})
-            for add in adds
-        ),
+        adds=tuple(_live_file(add) for add in adds),
         removes=tuple(str(remove["path"]) for remove in removes),
         adds_data=any(add.get("dataChange", True) for add in adds),
         removes_data=any(remove.get("dataChange", True) for remove in removes),
+    )
+
+
+def _live_file(add: Mapping[str, Any]) -> LiveFile:
+    stats = json.loads(add["stats"]) if add.get("stats") else {}
+    return LiveFile(
+        path=str(add["path"]),
+        size_bytes=int(add["size"]),
+        partition_values=add.get("partitionValues") or {},
+        rows=stats.get("numRecords"),
     )

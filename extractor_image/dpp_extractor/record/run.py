@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 from dpp_core.errors import decide_exit_code
 from dpp_core.handover import RunReport, RunRequest, UnitReport
-from dpp_core.names import RunOutcome, UnitOutcome
+from dpp_core.names import RunOutcome
 from dpp_core.records import RunRecord, UnitRecord
 
 IndexState = Literal["Current", "Behind", "Off"]
-_GOOD = (UnitOutcome.COMMITTED, UnitOutcome.UNCHANGED, UnitOutcome.ALREADY_COMMITTED)
 
 
 def compute_plan_digest(request: bytes) -> str:
@@ -23,8 +22,8 @@ def compute_plan_digest(request: bytes) -> str:
 
 
 def decide_outcome(units: Sequence[UnitRecord]) -> RunOutcome:
-    """Fold units into the run's outcome: all good, some good, none."""
-    good = sum(unit.outcome in _GOOD for unit in units)
+    """Fold units into the run's outcome: all good, some good, none. Skipped on purpose (code 0) is good."""
+    good = sum(unit.code == 0 for unit in units)
     if good == len(units):
         return RunOutcome.SUCCEEDED
     return RunOutcome.PARTIAL if good else RunOutcome.FAILED
@@ -46,8 +45,17 @@ def build_run_record(
     return RunRecord(
         **request.model_dump(
             include={
-                "run_id", "correlation_id", "cluster", "namespace", "extraction", "distributor",
-                "generation", "type", "publish", "created_at", "image",
+                "run_id",
+                "correlation_id",
+                "cluster",
+                "namespace",
+                "extraction",
+                "distributor",
+                "generation",
+                "type",
+                "publish",
+                "created_at",
+                "image",
             }
         ),
         attempt_id=attempt_id,
