@@ -15,6 +15,7 @@ from dpp_extractor.publish.delta import (
     ENGINE,
     PROTOCOL_NTZ,
     PROTOCOL_PLAIN,
+    STATS_COLUMNS,
     build_add,
     build_lines,
     build_metadata,
@@ -28,6 +29,7 @@ from dpp_extractor.publish.schema import (
     build_schema,
     build_schema_string,
     has_timestamp_ntz,
+    list_skipping_columns,
     merge_for_append,
 )
 
@@ -102,10 +104,16 @@ def _needs_protocol(head: Head, schema: pa.Schema) -> bool:
 def _metadata(
     draft: Draft, head: Head, schema: pa.Schema, name: str, at: datetime
 ) -> Mapping[str, Any]:
-    schema_string = build_schema_string(schema)
-    if head.metadata is None:
-        return build_metadata(
-            table_id=draft.attempt_id, name=name, schema_string=schema_string, created_at=at
-        )
-    configuration = {**(head.metadata.get("configuration") or {}), **CONFIGURATION}
-    return {**head.metadata, "schemaString": schema_string, "configuration": configuration}
+    before = head.metadata or build_metadata(
+        table_id=draft.attempt_id, name=name, schema_string="", created_at=at
+    )
+    skipping = list_skipping_columns(schema)
+    configuration = {**(before.get("configuration") or {}), **CONFIGURATION}
+    configuration.pop(STATS_COLUMNS, None)
+    if skipping:
+        configuration[STATS_COLUMNS] = ",".join(skipping)
+    return {
+        **before,
+        "schemaString": build_schema_string(schema),
+        "configuration": configuration,
+    }

@@ -27,6 +27,7 @@ _PRIMITIVES: Final[tuple[tuple[str, pa.DataType], ...]] = (
     ("timestamp", pa.timestamp("us", tz="UTC")),
     ("timestamp_ntz", pa.timestamp("us")),
 )
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DECIMAL: Final = re.compile(r"decimal\((\d+),(-?\d+)\)")
 
 
@@ -61,6 +62,30 @@ def columns_of(schema_string: str) -> list[Any]:
 def has_timestamp_ntz(schema: pa.Schema) -> bool:
     """Return whether any field, nested ones included, is a timestamp without zone."""
     return "timestamp_ntz" in _type_names(build_schema(schema))
+
+
+def is_plain_name(name: str) -> bool:
+    """Return whether a name needs no quoting anywhere; only such columns carry statistics."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
+def list_skipping_columns(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the columns whose minimum and maximum every writer states exactly: whole numbers, dates, instants.
+
+    They go into `delta.dataSkippingStatsColumns`. Without it deltalake's Arrow path compares a column that lacks a
+    minimum, while others have one, with NULL and returns 0 rows; and a compaction by a stranger would state decimals
+    through a float.
+    """
+    return tuple(
+        field.name
+        for field in schema
+        if is_plain_name(field.name)
+        and (
+            pa.types.is_integer(field.type)
+            or pa.types.is_date(field.type)
+            or pa.types.is_timestamp(field.type)
+        )
+    )
 
 
 def merge_for_append(table: pa.Schema, ours: pa.Schema) -> pa.Schema:
