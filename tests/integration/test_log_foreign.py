@@ -7,6 +7,7 @@ import deltalake
 import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable
+
 from dpp_core.errors import StreamError, TemporaryFailure
 from dpp_core.handover import Unit
 from dpp_core.names import Reason
@@ -14,7 +15,6 @@ from dpp_extractor.adapters.folder import open_folder
 from dpp_extractor.publish.admit import admit
 from dpp_extractor.publish.hooks import Hooks, wait_never
 from dpp_extractor.publish.keys import table_prefix
-
 from table import IDENTITY, NUMBERS, STREAM, TableWriter, number_rows
 
 

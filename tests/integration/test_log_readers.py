@@ -12,9 +12,9 @@ import polars
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+
 from dpp_extractor.adapters.folder import open_folder
 from dpp_extractor.publish.keys import table_prefix
-
 from table import STREAM, TableWriter, number_rows
 
 
@@ -124,7 +124,7 @@ def all_types_rows() -> pa.Table:
         "address.city": "Köln",
         "größe": "XL",
     }
-    empty = {name: None for name in first} | {"id": 2}
+    empty = dict.fromkeys(first) | {"id": 2}
     last = first | {
         "id": 3,
         "born_on": date(9999, 12, 31),

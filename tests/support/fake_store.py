@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from dpp_core.errors import DestinationUnavailableError
-
 from dpp_extractor.ports import Entry, Put, Stored
 
 EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -22,7 +22,7 @@ class Moto:
             prefix=prefix,
             endpoint=self.endpoint,
             access_key="testing",
-            secret_key="testing-secret",  # noqa: S106
+            secret_key="testing-secret",
         )
 
 
@@ -42,7 +42,7 @@ def serve_moto() -> Iterator[Moto]:
             endpoint_url=endpoint,
             region_name="us-east-1",
             aws_access_key_id="testing",
-            aws_secret_access_key="testing-secret",  # noqa: S106
+            aws_secret_access_key="testing-secret",
         )
         client.create_bucket(Bucket=MOTO_BUCKET)
         yield Moto(endpoint)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from dpp_extractor.batch import Counts, Part
 from dpp_extractor.ports import Store
 from dpp_extractor.publish.commit import Committed, commit

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
 from dpp_core.errors import (
     DestinationDeniedError,
     DestinationUnavailableError,
@@ -23,7 +24,6 @@ from dpp_core.errors import (
     StreamError,
 )
 from dpp_core.names import Reason
-
 from dpp_extractor.adapters.bucket_failures import S3
 from dpp_extractor.adapters.bucket_upload import BucketUpload, digest_of
 from dpp_extractor.guard.failures import Handling, find_failure, names_of

@@ -1,6 +1,8 @@
-"""Which failure of an S3 store means what: a table by the store's error codes and the driver's classes.
+"""Which failure of an S3 store means what: a table by the store's error codes and the driver's
+classes.
 
-Called by `bucket`, and by the documentation. No driver is imported here: its errors are known by name.
+Called by `bucket`, and by the documentation. No driver is imported here: its errors are known by
+name.
 """
 
 from typing import Final
@@ -10,7 +12,6 @@ from dpp_core.errors import (
     DestinationDeniedError,
     DestinationUnavailableError,
 )
-
 from dpp_extractor.guard.failures import Failure, Handling
 
 S3: Final = (

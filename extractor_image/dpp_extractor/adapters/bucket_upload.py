@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
-from dpp_core.errors import DestinationUnavailableError
 
+from dpp_core.errors import DestinationUnavailableError
 from dpp_extractor.ports import Stored
 
 PIECE_BYTES: Final = 8 * 1024 * 1024
@@ -138,7 +138,7 @@ class BucketUpload:
     def _stored(self, answered: str | None, expected: str) -> Stored:
         head = self._try(self._head)
         checksum = answered or head.get("ChecksumSHA256")
-        is_same = checksum is not None and checksum.split("-")[0] == expected.split("-")[0]
+        is_same = checksum is not None and checksum.partition("-")[0] == expected.partition("-")[0]
         if not is_same or head["ContentLength"] != self._size_bytes:
             raise DestinationUnavailableError(
                 f"The store keeps {head['ContentLength']} bytes with SHA-256 {checksum} of {self._key}; sent were "

@@ -1,8 +1,9 @@
 """A local folder as a store: the destination of a laptop, with the same promises as a bucket.
 
-Called by `wiring`. Put-if-absent is a complete temporary file linked to its name: the link exists or
-does not, and a crash leaves nothing half written. Temporary files lie in one folder that no listing
-shows; those of killed runs are swept when they are a week old. Nothing is ever written over.
+Called by `wiring`. Put-if-absent is a complete temporary file linked to its name: the link exists
+or does not, and a crash leaves nothing half written. Temporary files lie in one folder that no
+listing shows; those of killed runs are swept when they are a week old. Nothing is ever written
+over.
 """
 
 import errno
@@ -24,7 +25,6 @@ from dpp_core.errors import (
     StreamError,
 )
 from dpp_core.names import Reason
-
 from dpp_extractor.ports import Entry, Put, Store, Stored, Upload
 
 T = TypeVar("T")
@@ -42,7 +42,8 @@ _NO_LINKS: Final = frozenset(
 def open_folder(root: str | Path) -> Store:
     """Open a folder as a store; it is made when it is not there.
 
-    Raises DestinationDeniedError (26) without the right to write, ResourcesError (28) on a full disk.
+    Raises DestinationDeniedError (26) without the right to write, ResourcesError (28) on a full
+    disk.
     """
     path = Path(root).absolute()
     _translated(path, lambda: _make_folders(path / TEMPORARY))
@@ -77,7 +78,9 @@ class FolderStore:
         yield from self._walk(self._root, "", prefix, start_after)
 
     def open_upload(self, key: str, metadata: Mapping[str, str]) -> Upload:
-        """Open a streaming upload. A file system has no place for `metadata`; the run record has it."""
+        """Open a streaming upload. A file system has no place for `metadata`; the run record has
+        it.
+        """
         target = self._path(key)
         temporary = self._temporary()
         file = _translated(target, lambda: temporary.open("xb"))

@@ -1,7 +1,8 @@
-"""Decide whether and how a unit may go on from a head: append, replace or reset, from which watermark.
+"""Decide whether and how a unit may go on from a head: append, replace or reset, from which
+watermark.
 
-Called by `unit` after the heads are read and before the source is. Pure but for `read_blocks`, which fetches the recorded
-blocks that approvals refer to.
+Called by `unit` after the heads are read and before the source is. Pure but for `read_blocks`,
+which fetches the recorded blocks that approvals refer to.
 """
 
 import json
@@ -42,7 +43,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """How the unit goes on. `low` None = from the beginning. `approved` go into the Draft's `approved`."""
+    """How the unit goes on. `low` None = from the beginning. `approved` go into the Draft's
+    `approved`.
+    """
 
     kind: Kind
     low: Watermark | None
@@ -52,8 +55,8 @@ class Admission:
 def admit(head: Head, unit: Unit, identity: Identity, blocks: tuple[Block, ...] = ()) -> Admission:
     """Decide how a unit goes on from its stream's head; `blocks` are those of the approved runs.
 
-    Raises StreamError (29): EpochBehind, StreamIdentityChanged (with `fingerprint`, which an approval of a moved host or
-    database must match), StreamRestored, StreamForeignChange.
+    Raises StreamError (29): EpochBehind, StreamIdentityChanged (with `fingerprint`, which an
+    approval of a moved host or database must match), StreamRestored, StreamForeignChange.
     """
     live = head.live
     kind: Kind = "append" if unit.write == "Append" else "replace"
@@ -62,7 +65,8 @@ def admit(head: Head, unit: Unit, identity: Identity, blocks: tuple[Block, ...] 
         return Admission(kind, None)
     if unit.epoch < live.epoch:
         raise StreamError(
-            f"{unit.dataset} asks for epoch {unit.epoch}, but the table is at epoch {live.epoch} since run {live.run_id}.",
+            f"{unit.dataset} asks for epoch {unit.epoch}, but the table is at epoch {live.epoch} "
+            f"since run {live.run_id}.",
             reason=Reason.EPOCH_BEHIND,
             field="epoch",
             fix=f"Set epoch to {live.epoch}, or higher to read everything anew.",
@@ -83,11 +87,12 @@ def decide_read_at(head: Head, snapshot_at: datetime) -> datetime:
 def decide_size(
     head: Head, unit: Unit, written_rows: int, blocks: tuple[Block, ...] = ()
 ) -> tuple[str, ...]:
-    """Return the approvals used for a Replace that shrank; raise BlockedError (24, ReplaceTooSmall) without one.
+    """Return the approvals used for a Replace that shrank; raise BlockedError (24, ReplaceTooSmall)
+    without one.
 
-    Too small: the last commit of the same epoch had rows and now there is none, or had at least 100 and now there
-    are less than half. The fingerprint holds the last commit and the size in tenths, so approving a table of 40 % does not
-    let an empty one through.
+    Too small: the last commit of the same epoch had rows and now there is none, or had at least 100
+    and now there are less than half. The fingerprint holds the last commit and the size in tenths,
+    so approving a table of 40 % does not let an empty one through.
     """
     live = head.live
     if unit.write != "Replace" or live is None or live.epoch != unit.epoch:
@@ -116,7 +121,9 @@ def decide_size(
 def find_approval(
     blocks: tuple[Block, ...], consumed: frozenset[str], wanted: tuple[str, str, str]
 ) -> str | None:
-    """Return the approved run whose recorded block is the wanted (dataset, reason, fingerprint) and is not used up."""
+    """Return the approved run whose recorded block is the wanted (dataset, reason, fingerprint) and
+    is not used up.
+    """
     return next(
         (
             block.run_id

@@ -1,7 +1,8 @@
 """The bytes of one commit: a Draft placed on the table as it is just before its version.
 
-Called by `commit`, again for every version it is placed on: the remove set, metaData and base belong to the table it
-lands on, never to the one the run started from. Pure: the same arguments give the same bytes.
+Called by `commit`, again for every version it is placed on: the remove set, metaData and base
+belong to the table it lands on, never to the one the run started from. Pure: the same arguments
+give the same bytes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,12 +38,16 @@ Action = tuple[str, Mapping[str, Any]]
 
 
 def build_commit_bytes(draft: Draft, head: Head, *, version: int, name: str, at: datetime) -> bytes:
-    """Render the commit that makes `version` out of `head`, the table at `version` - 1; `name` is the dataset's."""
+    """Render the commit that makes `version` out of `head`, the table at `version` - 1; `name` is
+    the dataset's.
+    """
     return build_lines(_actions(draft, head, version, name, at))
 
 
 def carries_metadata(draft: Draft, head: Head) -> bool:
-    """Return whether the commit must write metaData: a new table, changed columns, or a property that went."""
+    """Return whether the commit must write metaData: a new table, changed columns, or a property
+    that went.
+    """
     if head.metadata is None or head.protocol is None:
         return True
     table = head.schema

@@ -1,7 +1,7 @@
 """Who owns a stream: the claim, put once and never changed.
 
-Called by `run` before anything else of a stream is written. The same owner goes on where the log stands, also after the loss
-of the cluster; another one is refused. Claiming twice does nothing.
+Called by `run` before anything else of a stream is written. The same owner goes on where the log
+stands, also after the loss of the cluster; another one is refused. Claiming twice does nothing.
 """
 
 import json
@@ -12,14 +12,16 @@ from dpp_core.errors import DestinationUnavailableError, StreamError
 from dpp_core.names import Reason
 from dpp_extractor.ports import Put, Store
 from dpp_extractor.publish.hooks import NO_HOOKS, Hooks
-from dpp_extractor.publish.keys import Stream, claim_key
+from dpp_extractor.publish.keys import Stream, claim_key, table_prefix
 
 _TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Cluster (a name people choose), namespace, extraction and distributor: what may write this stream."""
+    """Cluster (a name people choose), namespace, extraction and distributor: what may write this
+    stream.
+    """
 
     cluster: str
     namespace: str
@@ -30,7 +32,8 @@ class Owner:
 def claim(store: Store, stream: Stream, owner: Owner, *, hooks: Hooks = NO_HOOKS) -> None:
     """Claim the stream for its owner, or find that it is.
 
-    Raises StreamError (29, StreamOwnedByAnother), DestinationUnavailableError (26) when the store gives no answer.
+    Raises StreamError (29, StreamOwnedByAnother), DestinationUnavailableError (26) when the store
+    gives no answer.
     """
     body = json.dumps(asdict(owner), sort_keys=True, separators=(",", ":")).encode()
     for tries in range(_TRIES):
@@ -57,7 +60,9 @@ def check_claim(store: Store, stream: Stream, owner: Owner) -> None:
 
 
 def read_claim(store: Store, stream: Stream) -> Owner | None:
-    """Return the stream's owner, None when nobody claimed it. Raises StreamError (29) when it cannot be read."""
+    """Return the stream's owner, None when nobody claimed it. Raises StreamError (29) when it
+    cannot be read.
+    """
     body = store.get(claim_key(stream))
     if body is None:
         return None
@@ -80,7 +85,7 @@ def _check_same(store: Store, stream: Stream, present: Owner, owner: Owner) -> N
             if value != getattr(owner, name)
         )
         raise StreamError(
-            f"{store.uri}/{stream.namespace}/{stream.extraction}/{stream.dataset} belongs to another owner: {differences}.",
+            f"{store.uri}/{table_prefix(stream)} belongs to another owner: {differences}.",
             reason=Reason.STREAM_OWNED_BY_ANOTHER,
             fix="Use another destination or extraction name, or correct cluster or distributor.",
         )

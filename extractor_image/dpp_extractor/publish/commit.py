@@ -1,7 +1,9 @@
-"""Carry out the commit protocol against a store: put, read, judge, put again, until `protocol.step` says stop.
+"""Carry out the commit protocol against a store: put, read, judge, put again, until `protocol.step`
+says stop.
 
-Called by `unit` once all parts lie in the store. Nothing is decided here. Called twice with the same Draft it ends with the
-same one commit: an attempt finds itself by attempt_id and seq, a successor of the same run by run_id.
+Called by `unit` once all parts lie in the store. Nothing is decided here. Called twice with the
+same Draft it ends with the same one commit: an attempt finds itself by attempt_id and seq, a
+successor of the same run by run_id.
 """
 
 import hashlib
@@ -33,7 +35,8 @@ from dpp_extractor.publish.protocol import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A commit that exists. `already` = an earlier attempt of the same run had made it, not this one.
+    """A commit that exists. `already` = an earlier attempt of the same run had made it, not this
+    one.
 
     `has_copy` is False when the store failed after the commit; the next run then writes the copy.
     """
@@ -56,7 +59,9 @@ class _Place:
 
 @dataclass(slots=True)
 class _Progress:
-    """What one attempt remembers between two requests; `last` is the table at the last version that was read."""
+    """What one attempt remembers between two requests; `last` is the table at the last version that
+    was read.
+    """
 
     first: Head
     last: Head
@@ -77,8 +82,9 @@ def commit(
 ) -> Committed:
     """Commit a draft on the head that was read before its source snapshot was opened.
 
-    Raises FencedError (27), TemporaryFailure (75: overtaken, a part missing, too late), StreamError (29: the table is not
-    ours any more), DestinationUnavailableError (26: outcome unknown, the same run finds out when it is started again).
+    Raises FencedError (27), TemporaryFailure (75: overtaken, a part missing, too late), StreamError
+    (29: the table is not ours any more), DestinationUnavailableError (26: outcome unknown, the same
+    run finds out when it is started again).
     """
     _check_draft(head, draft)
     place = _Place(store, stream, draft, hooks)
@@ -206,7 +212,9 @@ def _check_draft(head: Head, draft: Draft) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How a verdict is told: the error's class, its reason, and a sentence with {version} and {dataset}."""
+    """How a verdict is told: the error's class, its reason, and a sentence with {version} and
+    {dataset}.
+    """
 
     error: type[DppError]
     reason: Reason

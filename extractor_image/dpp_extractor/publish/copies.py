@@ -1,6 +1,7 @@
 """Byte copies of our commits, beside the table: our state survives any cleaning of Delta's log.
 
-Called by `commit` right after a commit, and by `head` for a copy that a killed run left out. Put twice, nothing happens.
+Called by `commit` right after a commit, and by `head` for a copy that a killed run left out. Put
+twice, nothing happens.
 """
 
 from typing import Final
@@ -18,7 +19,8 @@ def put_copy(
 ) -> None:
     """Put the copy of commit `seq` unless it is there.
 
-    Raises StreamError (29) when another copy is there, DestinationUnavailableError (26) when the store gives no answer.
+    Raises StreamError (29) when another copy is there, DestinationUnavailableError (26) when the
+    store gives no answer.
     """
     key = copy_key(stream, lane, seq)
     present = store.get(key)

@@ -1,7 +1,8 @@
 """Delta's actions: one commit file's bytes to and from plain data.
 
-Called by `body` (to write), `fold`, `head` and `commit` (to read). Pure. Only what the protocol and the fold need is kept of a
-parsed commit, so that thousands of them fit in little memory: statistics are dropped at once.
+Called by `body` (to write), `fold`, `head` and `commit` (to read). Pure. Only what the protocol and
+the fold need is kept of a parsed commit, so that thousands of them fit in little memory: statistics
+are dropped at once.
 """
 
 import hashlib
@@ -21,7 +22,9 @@ CONFIGURATION: Final[Mapping[str, str]] = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.deletedFileRetentionDuration": "interval 7 days",
 }
-"""Our properties; a commit that takes one away makes the table not ours. The spelling counts: "10 years" is ignored."""
+"""Our properties; a commit that takes one away makes the table not ours. The spelling counts: "10
+years" is ignored.
+"""
 
 STATS_COLUMNS: Final = "delta.dataSkippingStatsColumns"
 """The property that names the columns with exact statistics; see `schema.list_skipping_columns`."""
@@ -38,7 +41,9 @@ ENGINE: Final = f"dpp/{COMMIT_FORMAT}"
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
-    """A data file the table consists of; `path` as the log spells it, `rows` None when its writer did not say."""
+    """A data file the table consists of; `path` as the log spells it, `rows` None when its writer
+    did not say.
+    """
 
     path: str
     size_bytes: int
@@ -67,7 +72,9 @@ class Commit:
 
 
 def parse_commit(version: int, body: bytes) -> Commit:
-    """Read a commit file; unknown actions are left out. Raises StreamError (29) when it is not Delta JSON."""
+    """Read a commit file; unknown actions are left out. Raises StreamError (29) when it is not
+    Delta JSON.
+    """
     try:
         actions = [json.loads(line) for line in body.split(b"\n") if line.strip()]
         return _collect(version, hashlib.sha256(body).hexdigest(), actions)
@@ -112,7 +119,9 @@ def build_metadata(
 
 
 def build_add(part: Part) -> dict[str, Any]:
-    """Build an add action; the checksum of the upload travels as a tag, stats as the text Delta wants."""
+    """Build an add action; the checksum of the upload travels as a tag, stats as the text Delta
+    wants.
+    """
     return {
         "path": part.path,
         "partitionValues": {},

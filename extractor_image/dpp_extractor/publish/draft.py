@@ -1,7 +1,8 @@
 """What a unit wants to commit (`Draft`), and what one of our commits says (`OurCommit`).
 
-`unit` fills a Draft when all parts lie in the store; `body` turns it into bytes, `fold` reads them back. Pure. The field
-names of `commitInfo.dpp` are frozen: readers of old commits must find them for ever, so changes are additive only.
+`unit` fills a Draft when all parts lie in the store; `body` turns it into bytes, `fold` reads them
+back. Pure. The field names of `commitInfo.dpp` are frozen: readers of old commits must find them
+for ever, so changes are additive only.
 """
 
 from collections.abc import Mapping
@@ -22,22 +23,26 @@ REPLACING_KINDS: Final = ("replace", "reset")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a step ended: the last row's cursor and key as canonical text; the next low is this, exclusive."""
+    """Where a step ended: the last row's cursor and key as canonical text; the next low is this,
+    exclusive.
+    """
 
     cursor: str
     key: tuple[str, ...]
 
 
 Watermark = str | Position
-"""`high` of a finished window as canonical text (see batch.Window), or the Position after a step."""
+"""`high` of a finished window as canonical text (see batch.Window), or the Position after a step.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """All that goes into one commit but what depends on the version it lands on.
 
-    `parts` lie finished in the store. `watermark` is the state after; None on a Replace without a cursor. `schema`
-    carries field metadata and the `_dpp_*` columns. `approved` names the runs whose block this commit lets through.
+    `parts` lie finished in the store. `watermark` is the state after; None on a Replace without a
+    cursor. `schema` carries field metadata and the `_dpp_*` columns. `approved` names the runs
+    whose block this commit lets through.
     """
 
     kind: Kind
@@ -66,7 +71,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class OurCommit:
-    """One of our commits as found in the log; `sha256` is of its bytes, `committed_at` of the writer's store clock."""
+    """One of our commits as found in the log; `sha256` is of its bytes, `committed_at` of the
+    writer's store clock.
+    """
 
     lane: str
     seq: int
@@ -133,7 +140,8 @@ def build_dpp(draft: Draft, *, previous: OurCommit | None, version: int) -> dict
 def parse_our_commit(info: Mapping[str, Any], sha256: str) -> OurCommit:
     """Read a `commitInfo` with our `dpp` object.
 
-    Raises StreamError (29): StreamFormatNewer when a newer extractor wrote it, StreamChainBroken when it is damaged.
+    Raises StreamError (29): StreamFormatNewer when a newer extractor wrote it, StreamChainBroken
+    when it is damaged.
     """
     fields = info["dpp"]
     try:

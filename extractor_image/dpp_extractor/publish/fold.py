@@ -1,7 +1,8 @@
 """The table as its log tells it: commits folded into a `Head`, one by one.
 
-Called by `head` (from version 0) and by `commit` (the strangers' commits that took our versions). Pure: `advance` returns a
-new Head and leaves the old one as it was. The chain of our own commits is checked here, at every commit.
+Called by `head` (from version 0) and by `commit` (the strangers' commits that took our versions).
+Pure: `advance` returns a new Head and leaves the old one as it was. The chain of our own commits is
+checked here, at every commit.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,12 +21,15 @@ from dpp_extractor.publish.protocol import Metadata, Seen, Verdict, judge_foreig
 from dpp_extractor.publish.schema import columns_of, parse_schema
 
 CREATED_AT_SLACK: Final = timedelta(minutes=10)
-"""How much older than its run's creation a commit of that run may look, clocks being what they are."""
+"""How much older than its run's creation a commit of that run may look, clocks being what they are.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a run wants to know of the log: whether it has committed already, and what it must not miss."""
+    """What a run wants to know of the log: whether it has committed already, and what it must not
+    miss.
+    """
 
     run_id: str
     created_at: datetime
@@ -35,7 +39,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A stranger's commit that makes the table not ours any more; a reset after it heals some of them."""
+    """A stranger's commit that makes the table not ours any more; a reset after it heals some of
+    them.
+    """
 
     reason: Reason
     version: int
@@ -47,8 +53,9 @@ class Trouble:
 class Head:
     """The state of a table at `version`; -1 = there is no table yet.
 
-    `lanes` holds the last commit of each lane, `own` the last commit of the asked run (None: it has not committed), `files`
-    what the table consists of, `consumed` the approvals used up, `read_at` the last read of all lanes.
+    `lanes` holds the last commit of each lane, `own` the last commit of the asked run (None: it has
+    not committed), `files` what the table consists of, `consumed` the approvals used up, `read_at`
+    the last read of all lanes.
     """
 
     version: int = -1
@@ -82,7 +89,8 @@ NO_TABLE: Final = Head()
 def advance(head: Head, commits: Iterable[Commit], asked: Asked | None = None) -> Head:
     """Fold commits, in the order of their versions, into a new Head.
 
-    Raises StreamError (29): StreamChainBroken for a gap or a broken chain, StreamFormatNewer for a newer writer.
+    Raises StreamError (29): StreamChainBroken for a gap or a broken chain, StreamFormatNewer for a
+    newer writer.
     """
     table = _Table(
         version=head.version,
@@ -117,7 +125,9 @@ def advance(head: Head, commits: Iterable[Commit], asked: Asked | None = None) -
 
 
 def find_ours(commit: Commit) -> OurCommit | None:
-    """Return what our own commit says; None for a stranger's, also for one that only carries our `dpp` object along."""
+    """Return what our own commit says; None for a stranger's, also for one that only carries our
+    `dpp` object along.
+    """
     if not isinstance(commit.info.get("dpp"), Mapping):
         return None
     ours = parse_our_commit(commit.info, commit.sha256)

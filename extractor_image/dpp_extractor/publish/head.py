@@ -1,8 +1,9 @@
 """Read a table's head: what `unit` does for every dataset before the source's snapshot is opened.
 
-Called by `run` (all units first) and by `dpp show`. It reads the whole log, version by version, and keeps only the fold; a
-reader that starts at a checkpoint may take the place of `read_versions` without anything else noticing.
-Calling it twice is harmless: it writes nothing but missing copies of our own commits, each put only if absent.
+Called by `run` (all units first) and by `dpp show`. It reads the whole log, version by version, and
+keeps only the fold; a reader that starts at a checkpoint may take the place of `read_versions`
+without anything else noticing. Calling it twice is harmless: it writes nothing but missing copies
+of our own commits, each put only if absent.
 """
 
 import hashlib
@@ -32,10 +33,12 @@ def read_head(
     hooks: Hooks = NO_HOOKS,
     can_write: bool = True,
 ) -> Head:
-    """Read the stream's head and heal missing copies of our last commits (not with `can_write` False).
+    """Read the stream's head and heal missing copies of our last commits (not with `can_write`
+    False).
 
-    Raises StreamError (29): TableMissing, StreamBehind, StreamChainBroken, StreamFormatNewer. What a stranger did to the
-    table is in `Head.trouble`; `admit` decides on it, because a reset may heal it.
+    Raises StreamError (29): TableMissing, StreamBehind, StreamChainBroken, StreamFormatNewer. What
+    a stranger did to the table is in `Head.trouble`; `admit` decides on it, because a reset may
+    heal it.
     """
     head = advance(NO_TABLE, read_versions(store, stream), asked)
     if head.version < 0:
@@ -48,7 +51,9 @@ def read_head(
 
 
 def read_versions(store: Store, stream: Stream, after: int = -1) -> Iterator[Commit]:
-    """Yield every version after `after`, ascending, one in memory at a time. Gaps are the fold's to find."""
+    """Yield every version after `after`, ascending, one in memory at a time. Gaps are the fold's to
+    find.
+    """
     start_after = log_key(stream, after) if after >= 0 else ""
     for entry in store.list(log_prefix(stream), start_after):
         version = parse_log_version(entry.key)

@@ -1,8 +1,8 @@
 """Named points of the publish path, where tests kill the process, and how to wait between tries.
 
-Called by `commit`, `claim`, `head`, `probe` and `upload`; wiring hands in the real waiting, tests hand in kills and
-no waiting at all. The names of the points are listed here because tests count on them. Nothing may decide anything
-by a hook.
+Called by `commit`, `claim`, `head`, `probe` and `upload`; wiring hands in the real waiting, tests
+hand in kills and no waiting at all. The names of the points are listed here because tests count on
+them. Nothing may decide anything by a hook.
 """
 
 import threading
@@ -21,7 +21,8 @@ POINTS: Final = (
     "committed",
     "copied",
 )
-"""`commit_sent`: before the PUT leaves. `commit_unread`: the PUT was answered, nobody looked yet."""
+"""`commit_sent`: before the PUT leaves. `commit_unread`: the PUT was answered, nobody looked yet.
+"""
 
 _FIRST_WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT_SECONDS: Final = 30.0
@@ -42,7 +43,9 @@ def wait_never(_tries: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """`at` is called at each named point; `pause` between two tries, with the number of tries so far (from 0)."""
+    """`at` is called at each named point; `pause` between two tries, with the number of tries so
+    far (from 0).
+    """
 
     at: Callable[[str], None] = do_nothing
     pause: Callable[[int], None] = wait_longer

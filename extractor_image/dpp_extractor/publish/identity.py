@@ -1,7 +1,8 @@
-"""Which source content a stream holds: the hash that says "the same", and the readable parts that say what differs.
+"""Which source content a stream holds: the hash that says "the same", and the readable parts that
+say what differs.
 
-Called by `unit` to build a Draft and by `admit` to compare with the head. Pure. No user name and no secret belong in
-here: it is written into the table's log.
+Called by `unit` to build a Draft and by `admit` to compare with the head. Pure. No user name and no
+secret belong in here: it is written into the table's log.
 """
 
 import hashlib

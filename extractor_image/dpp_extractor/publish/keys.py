@@ -1,8 +1,8 @@
 """Where everything lies under a destination's root: the one place that spells keys.
 
-Called by the stages that write and by `dpp show`. Pure text: no store is touched here. Every part of a key is
-checked, because names with other characters were read wrong or silently doubled by Delta readers, and because a
-key with `..` must never reach a folder.
+Called by the stages that write and by `dpp show`. Pure text: no store is touched here. Every part
+of a key is checked, because names with other characters were read wrong or silently doubled by
+Delta readers, and because a key with `..` must never reach a folder.
 """
 
 import re
@@ -62,7 +62,9 @@ def data_key(stream: Stream, attempt_id: str, number: int) -> str:
 
 
 def control_prefix(stream: Stream) -> str:
-    """Return where a dataset's control data lies: outside the table, so table readers cannot read it."""
+    """Return where a dataset's control data lies: outside the table, so table readers cannot read
+    it.
+    """
     return _joined(stream.namespace, stream.extraction, "_dpp", "datasets", stream.dataset)
 
 

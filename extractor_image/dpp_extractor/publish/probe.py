@@ -15,7 +15,6 @@ from typing import Final
 
 from dpp_core.errors import DestinationUnavailableError, StreamError
 from dpp_core.names import Reason
-
 from dpp_extractor.ports import Put, Store
 from dpp_extractor.publish.hooks import NO_HOOKS, Hooks
 from dpp_extractor.publish.keys import PROBE_PREFIX

@@ -1,11 +1,12 @@
 """The commit protocol as one pure step function: `step(state, event) -> (state, request)`.
 
-Called by `commit`, which only carries out requests and reports events, and by the exhaustive model, which drives the very
-same function. So here: no I/O, no clock, no chance, small states. The rules are those of the log's page, 1 to 5:
+Called by `commit`, which only carries out requests and reports events, and by the exhaustive model,
+which drives the very same function. So here: no I/O, no clock, no chance, small states. The rules
+are those of the log's page, 1 to 5:
 
 - Anything but a clear success of the conditional PUT is unknown, never "conflict": the key is read.
-- Ours: committed. Absent: PUT again until the deadline less a minute. Another's: every version after it is judged by its
-  actions, and the commit is either built again on what is there now, or ends.
+- Ours: committed. Absent: PUT again until the deadline less a minute. Another's: every version
+  after it is judged by its actions, and the commit is either built again on what is there now, or ends.
 
                        Answered(created)
     begin ─► SENDING ───────────────────────────────────────────────► Stop(COMMITTED)
@@ -32,7 +33,9 @@ _DELETING: Final = frozenset({"DELETE", "UPDATE", "MERGE"})
 _RESTORING: Final = frozenset({"RESTORE"})
 
 Metadata = Literal["none", "same", "moved", "foreign"]
-"""What a commit's metaData does: no such action; columns as before; columns moved; another table or our properties gone."""
+"""What a commit's metaData does: no such action; columns as before; columns moved; another table or
+our properties gone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,9 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where an attempt stands: `version` is tried or read; the commit is built on the table as of `built_on`."""
+    """Where an attempt stands: `version` is tried or read; the commit is built on the table as of
+    `built_on`.
+    """
 
     attempt: Attempt
     phase: Phase

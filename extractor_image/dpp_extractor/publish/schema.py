@@ -1,7 +1,8 @@
 """Delta's schema JSON from an Arrow schema and back.
 
-Called by `body` (metaData) and `fold` (what the table has). Pure. The map of types is the law of the log's page: no
-void, no decimal256, no nanoseconds ever reaches a table, so an Arrow type outside the map is our bug.
+Called by `body` (metaData) and `fold` (what the table has). Pure. The map of types is the law of
+the log's page: no void, no decimal256, no nanoseconds ever reaches a table, so an Arrow type
+outside the map is our bug.
 """
 
 import json
@@ -41,7 +42,9 @@ def build_schema_string(schema: pa.Schema) -> str:
 
 
 def parse_schema(schema_string: str) -> pa.Schema:
-    """Read a schema back. Raises StreamError (29) for a type we never write: somebody else changed the table."""
+    """Read a schema back. Raises StreamError (29) for a type we never write: somebody else changed
+    the table.
+    """
     try:
         fields = json.loads(schema_string)["fields"]
         return pa.schema([_field_from_delta(field) for field in fields])
@@ -54,7 +57,9 @@ def parse_schema(schema_string: str) -> pa.Schema:
 
 
 def columns_of(schema_string: str) -> list[Any]:
-    """Return names, types and nullability without field metadata: what must be equal for columns not to have moved."""
+    """Return names, types and nullability without field metadata: what must be equal for columns
+    not to have moved.
+    """
     fields = json.loads(schema_string)["fields"]
     return [[field["name"], _bare(field["type"]), field.get("nullable", True)] for field in fields]
 
@@ -70,11 +75,12 @@ def is_plain_name(name: str) -> bool:
 
 
 def list_skipping_columns(schema: pa.Schema) -> tuple[str, ...]:
-    """Return the columns whose minimum and maximum every writer states exactly: whole numbers, dates, instants.
+    """Return the columns whose minimum and maximum every writer states exactly: whole numbers,
+    dates, instants.
 
-    They go into `delta.dataSkippingStatsColumns`. Without it deltalake's Arrow path compares a column that lacks a
-    minimum, while others have one, with NULL and returns 0 rows; and a compaction by a stranger would state decimals
-    through a float.
+    They go into `delta.dataSkippingStatsColumns`. Without it deltalake's Arrow path compares a
+    column that lacks a minimum, while others have one, with NULL and returns 0 rows; and a
+    compaction by a stranger would state decimals through a float.
     """
     return tuple(
         field.name
@@ -91,8 +97,8 @@ def list_skipping_columns(schema: pa.Schema) -> tuple[str, ...]:
 def merge_for_append(table: pa.Schema, ours: pa.Schema) -> pa.Schema:
     """Return the table's columns in their order with our types, then our new ones.
 
-    A column the source no longer has stays (old files hold its values) and becomes nullable: new files lack it.
-    A new column is nullable: old files lack it.
+    A column the source no longer has stays (old files hold its values) and becomes nullable: new
+    files lack it. A new column is nullable: old files lack it.
     """
     kept = [
         ours.field(field.name) if field.name in ours.names else field.with_nullable(True)

@@ -1,7 +1,8 @@
 """One data file on its way into the store, as the write stage's sink.
 
-Called by `unit`, which hands `open_part` to the Parquet writer. A key is used once: the attempt's id is in it, and part
-numbers never start again within an attempt. Nothing can be seen before `finish`; leaving without it aborts.
+Called by `unit`, which hands `open_part` to the Parquet writer. A key is used once: the attempt's
+id is in it, and part numbers never start again within an attempt. Nothing can be seen before
+`finish`; leaving without it aborts.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from dpp_extractor.publish.keys import Stream, data_key, data_path
 
 
 class PartFile:
-    """A write-only file over an upload; `path` is relative to the table, as the `add` action will name it."""
+    """A write-only file over an upload; `path` is relative to the table, as the `add` action will
+    name it.
+    """
 
     def __init__(self, upload: Upload, path: str, hooks: Hooks) -> None:
         self.path = path
@@ -67,6 +70,8 @@ def open_part(
     metadata: Mapping[str, str],
     hooks: Hooks = NO_HOOKS,
 ) -> PartFile:
-    """Open part `number` of an attempt; `metadata` are the object's ids (run_id, correlation_id, distributor, dataset)."""
+    """Open part `number` of an attempt; `metadata` are the object's ids (run_id, correlation_id,
+    distributor, dataset).
+    """
     upload = store.open_upload(data_key(stream, attempt_id, number), metadata)
     return PartFile(upload, data_path(attempt_id, number), hooks)
