@@ -11,6 +11,7 @@ runs as labels (each would be a new series for ever).
 """
 
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -76,7 +77,7 @@ def push_metrics(registry: CollectorRegistry, gateway: str, grouping: Mapping[st
         pushadd_to_gateway(
             gateway, JOB, registry, grouping_key=dict(grouping), timeout=PUSH_TIMEOUT_SECONDS
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         logs.warning("metrics not pushed", exception=error, gateway=gateway)
         return False
     return True
