@@ -76,6 +76,9 @@ dev-down: ## Stop what dev-up started
 crds: setup ## Generate the CRDs from the models
 	@$(PY) -m dpp_core.crd crds
 
+docs-reference: setup ## Generate the reference pages from the code
+	@$(PY) docs/reference/generate.py
+
 generated: setup ## Check that generated files are current
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; $(PY) -m dpp_core.crd "$$fresh"; \
 		diff -r "$$fresh" crds || { echo "stale: run 'make crds' and commit"; exit 1; }

@@ -62,7 +62,9 @@ def _convert(node: Schema, definitions: dict[str, Schema]) -> Schema:
         pattern, values = next(iter(schema.pop("patternProperties").items()))
         schema["additionalProperties"] = _convert(values, definitions)
         schema["x-kubernetes-validations"] = [_build_names_rule(pattern, node["propertyNames"])]
-        del schema["propertyNames"]
+    elif isinstance(node.get("additionalProperties"), dict):
+        schema["additionalProperties"] = _convert(node["additionalProperties"], definitions)
+    schema.pop("propertyNames", None)
     return schema
 
 
@@ -86,11 +88,10 @@ def _build_form(node: Schema) -> Schema:
 def _add_rules(schema: Schema, model: type[BaseModel]) -> None:
     """Put each model's rules on its own part of the schema, from the leaves up."""
     for name, field in model.model_fields.items():
-        inner, is_many = _find_closed(field.annotation)
-        if inner is None:
-            continue
-        part = schema["properties"][field.alias or name]
-        _add_rules(part["items"] if is_many else part, inner)
+        inner = find_closed(field.annotation)
+        if inner is not None:
+            part = schema["properties"][field.alias or name]
+            _add_rules(find_below(part), inner)
     rules = [_build_rule(rule) for rule in getattr(model, "RULES", ()) if rule.cel]
     if rules:
         schema["x-kubernetes-validations"] = rules
@@ -103,15 +104,18 @@ def _build_rule(rule: Rule) -> Schema:
     return built
 
 
-def _find_closed(annotation: Any) -> tuple[type[Closed] | None, bool]:
+def find_closed(annotation: Any) -> type[Closed] | None:
+    """Find the model inside an annotation: itself, optional, in a list or in a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, Closed):
-        return annotation, False
-    is_many = getattr(annotation, "__origin__", None) is tuple
-    for each in getattr(annotation, "__args__", ()):
-        inner, _ = _find_closed(each)
-        if inner is not None:
-            return inner, is_many
-    return None, False
+        return annotation
+    inner = (find_closed(each) for each in getattr(annotation, "__args__", ()))
+    return next((each for each in inner if each is not None), None)
+
+
+def find_below(schema: Schema) -> Schema:
+    """Find where the fields of a part are: in its items, its values, or itself."""
+    below: Schema = schema.get("items") or schema.get("additionalProperties") or schema
+    return below
 
 
 def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -> Schema:
@@ -156,41 +160,10 @@ RUN_COLUMNS: Final = [
 
 def build_crd(kind: str) -> Schema:
     """Build the CustomResourceDefinition of a kind."""
-    if kind == KIND_EXTRACTION:
-        names = ("distributorextractions", "distributorextraction", "dx")
-        spec, status = build_schema(ExtractionSpec), build_schema(ExtractionStatus)
-        columns, selectable = EXTRACTION_COLUMNS, (".spec.distributor", ".spec.suspend")
-        says = "One distributor's extraction: source, credentials, datasets, destination, schedule."
-    else:
-        names = ("extractionruns", "extractionrun", "xrun")
-        spec, status = build_schema(ExtractionRunSpec), build_schema(RunStatus)
-        spec.setdefault("x-kubernetes-validations", []).append(build_run_immutable(spec))
-        columns, selectable = RUN_COLUMNS, (".spec.extraction", ".spec.type")
-        says = "One run of an extraction, pinned to what was known when it was made."
-    _drop_defaults(status)
-    status["default"] = {"observedGeneration": -1}
-    root = {
-        "type": "object",
-        "description": says,
-        "required": ["spec"],
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": _build_metadata(kind),
-            "spec": spec,
-            "status": status,
-        },
-    }
-    version = {
-        "name": VERSION,
-        "served": True,
-        "storage": True,
-        "subresources": {"status": {}},
-        "additionalPrinterColumns": columns,
-        "selectableFields": [{"jsonPath": path} for path in selectable],
-        "schema": {"openAPIV3Schema": root},
-    }
-    plural, singular, short = names
+    is_extraction = kind == KIND_EXTRACTION
+    plural, short = (
+        ("distributorextractions", "dx") if is_extraction else ("extractionruns", "xrun")
+    )
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -202,12 +175,54 @@ def build_crd(kind: str) -> Schema:
                 "kind": kind,
                 "listKind": f"{kind}List",
                 "plural": plural,
-                "singular": singular,
+                "singular": kind.lower(),
                 "shortNames": [short],
                 "categories": ["dpp"],
             },
             "conversion": {"strategy": "None"},
-            "versions": [version],
+            "versions": [_build_version(kind)],
+        },
+    }
+
+
+def _build_version(kind: str) -> Schema:
+    is_extraction = kind == KIND_EXTRACTION
+    return {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": EXTRACTION_COLUMNS if is_extraction else RUN_COLUMNS,
+        "selectableFields": [
+            {"jsonPath": path}
+            for path in (
+                (".spec.distributor", ".spec.suspend")
+                if is_extraction
+                else (".spec.extraction", ".spec.type")
+            )
+        ],
+        "schema": {"openAPIV3Schema": _build_root(kind)},
+    }
+
+
+def _build_root(kind: str) -> Schema:
+    if kind == KIND_EXTRACTION:
+        spec, status = build_schema(ExtractionSpec), build_schema(ExtractionStatus)
+    else:
+        spec, status = build_schema(ExtractionRunSpec), build_schema(RunStatus)
+        spec.setdefault("x-kubernetes-validations", []).append(build_run_immutable(spec))
+    _drop_defaults(status)
+    status["default"] = {"observedGeneration": -1}
+    return {
+        "type": "object",
+        "description": spec["description"],
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": _build_metadata(kind),
+            "spec": spec,
+            "status": status,
         },
     }
 

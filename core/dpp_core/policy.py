@@ -191,6 +191,7 @@ class DestinationPolicy(Closed):
         ),
         build_not_yet(
             "encryption",
+            "encryption",
             lambda place: place.encryption is None or place.encryption.mode == "None",
             "",
             "Remove encryption; the bucket's own default encryption holds.",
@@ -361,9 +362,11 @@ class Policy(Closed):
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        build_not_yet("pools", lambda policy: not policy.pools, "", "Remove pools."),
-        build_not_yet("calendars", lambda policy: not policy.calendars, "", "Remove calendars."),
-        build_not_yet("flags", lambda policy: not policy.flags, "", "Remove flags."),
+        build_not_yet("pools", "pools", lambda policy: not policy.pools, "", "Remove pools."),
+        build_not_yet(
+            "calendars", "calendars", lambda policy: not policy.calendars, "", "Remove calendars."
+        ),
+        build_not_yet("flags", "flags", lambda policy: not policy.flags, "", "Remove flags."),
         Rule(
             "tenants",
             "tenants lists one namespace in two entries, so what it may do is not clear.",

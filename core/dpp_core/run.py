@@ -123,15 +123,21 @@ class ExtractionRunSpec(Closed):
     RULES: ClassVar[tuple[Rule, ...]] = (
         build_not_yet(
             "type",
+            "a type other than Scheduled and Manual",
             lambda run: run.type in RUN_TYPES_READY,
             "self.type in ['Scheduled', 'Manual']",
             "Use Manual.",
         ),
         build_not_yet(
-            "window", lambda run: run.window is None, "!has(self.window)", "Remove window."
+            "window",
+            "window",
+            lambda run: run.window is None,
+            "!has(self.window)",
+            "Remove window.",
         ),
         build_not_yet(
             "publish",
+            "publish: Shadow",
             lambda run: run.publish != "Shadow",
             "self.publish != 'Shadow'",
             "Use Live or None.",

@@ -148,18 +148,21 @@ class IncrementalSpec(Closed):
     RULES: ClassVar[tuple[Rule, ...]] = (
         build_not_yet(
             "lookbackSeconds",
+            "lookbackSeconds above 0",
             lambda incremental: not incremental.lookback_seconds,
             "!has(self.lookbackSeconds) || self.lookbackSeconds == 0",
             "Remove it; a larger lagSeconds also catches late rows.",
         ),
         build_not_yet(
             "lookbackRows",
+            "lookbackRows above 0",
             lambda incremental: not incremental.lookback_rows,
             "!has(self.lookbackRows) || self.lookbackRows == 0",
             "Remove it.",
         ),
         build_not_yet(
             "nulls",
+            "nulls other than Exclude",
             lambda incremental: incremental.nulls in (None, "Exclude"),
             "!has(self.nulls) || self.nulls == 'Exclude'",
             "Use Exclude, or remove nulls so that rows without a cursor block the dataset.",
@@ -228,17 +231,20 @@ class DatasetSpec(Closed):
     RULES: ClassVar[tuple[Rule, ...]] = (
         build_not_yet(
             "write",
+            "write: Upsert",
             lambda dataset: dataset.write != "Upsert",
             "!has(self.write) || self.write != 'Upsert'",
             "Use Append; `dpp show --sql` prints the view of the current state.",
         ),
         build_not_yet(
             "deletes",
+            "deletes other than Ignore",
             lambda dataset: dataset.deletes == "Ignore",
             "self.deletes == 'Ignore'",
             "Use Ignore, or write: Replace without incremental, which leaves deleted rows out.",
         ),
         build_not_yet(
+            "contract",
             "contract",
             lambda dataset: dataset.contract is None,
             "!has(self.contract)",

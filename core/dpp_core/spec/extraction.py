@@ -151,6 +151,7 @@ class ExtractionSpec(Closed):
         ),
         build_not_yet(
             "deletionPolicy",
+            "deletionPolicy other than Retain",
             lambda spec: spec.deletion_policy == "Retain",
             "self.deletionPolicy == 'Retain'",
             "Use Retain.",

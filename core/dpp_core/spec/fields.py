@@ -48,9 +48,11 @@ class Rule:
     only_new: bool = False
 
 
-def build_not_yet(field: str, holds: Callable[[Any], bool], cel: str, instead: str) -> Rule:
+def build_not_yet(
+    field: str, what: str, holds: Callable[[Any], bool], cel: str, instead: str
+) -> Rule:
     """Make the rule that refuses a field whose work comes later, not accepts and ignores it."""
-    return Rule(field, f"{field or 'this'} {NOT_YET}.", instead, holds, cel)
+    return Rule(field, f"{what} {NOT_YET}.", instead, holds, cel)
 
 
 def build_immutable(field: str) -> Rule:

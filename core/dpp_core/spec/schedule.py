@@ -145,11 +145,13 @@ class ScheduleSpec(Closed):
         ),
         build_not_yet(
             "catchUpPolicy",
+            "catchUpPolicy other than Coalesce",
             lambda schedule: schedule.catch_up_policy == "Coalesce",
             "self.catchUpPolicy == 'Coalesce'",
             "Use Coalesce.",
         ),
         build_not_yet(
+            "calendar",
             "calendar",
             lambda schedule: schedule.calendar is None,
             "!has(self.calendar)",

@@ -70,6 +70,7 @@ class DatabaseSourceSpec(Closed):
     RULES: ClassVar[tuple[Rule, ...]] = (
         build_not_yet(
             "engine",
+            "an engine other than postgresql and sqlite",
             lambda db: db.engine in ENGINES_READY,
             "self.engine in ['postgresql', 'sqlite']",
             "Use postgresql or sqlite.",
@@ -175,6 +176,7 @@ class SourceSpec(Closed):
         ),
         build_not_yet(
             "api",
+            "source.api",
             lambda source: source.api is None or source.database is not None,
             "!has(self.api) || has(self.database)",
             "Use source.database.",
@@ -203,6 +205,7 @@ class CredentialsSpec(Closed):
     RULES: ClassVar[tuple[Rule, ...]] = (
         build_not_yet(
             "engine",
+            "engine: Database",
             lambda credentials: credentials.engine == "Kv",
             "self.engine == 'Kv'",
             "Use Kv.",
