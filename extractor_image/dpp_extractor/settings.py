@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ExtractorSettings(BaseModel):
@@ -24,6 +24,10 @@ class ExtractorSettings(BaseModel):
     ca_file: str = ""
     """Certificates that a database server is checked against; empty = the system's."""
     batch_bytes: int = 4 * 1024 * 1024
+    retry_attempts: int = Field(default=5, ge=1, le=100)
+    """How often one call to source, destination or Vault is tried, the first time included."""
+    retry_base_seconds: float = Field(default=0.5, gt=0, le=60)
+    """The longest wait after the first try; it doubles with each further one, up to 30 seconds."""
     kill_at: str = ""
     """Test seam: `<hook>[:n]` ends the process with SIGKILL at the n-th time it passes that hook."""
 

@@ -1,7 +1,7 @@
 """The composition root: from a request and the environment to the `Tools` of a run.
 
-Called by `__main__` and by the commands. The only module that knows every adapter; drivers are imported when their adapter is
-needed. Everything opened here is closed in reverse when the block ends.
+Called by `__main__` and by the commands. The only module that knows every adapter; drivers are imported when their
+adapter is needed. Everything opened here is closed in reverse when the block ends.
 """
 
 import os
@@ -16,7 +16,6 @@ from typing import Any
 
 from dpp_core import ids, logs
 from dpp_core.handover import Destination, RunRequest
-
 from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
 from dpp_extractor.guard.deadline import Deadline, Stop
 from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
@@ -39,7 +38,8 @@ class Surroundings:
 def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
     """Open what a run needs. Raises CredentialsMissingError (21) before anything connects."""
     deadline = Deadline(request.deadline_at, _now)
-    policy = RetryPolicy()
+    patient = around.settings
+    policy = RetryPolicy(base_seconds=patient.retry_base_seconds, attempts=patient.retry_attempts)
 
     def patience(what: str) -> Retry:
         return retrying(policy, deadline=deadline, sleep=around.stop.sleep, what=what)
