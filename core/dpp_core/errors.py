@@ -184,7 +184,7 @@ class InternalError(DppError):
     exit_code = 70
 
 
-class TemporaryFailure(DppError):
+class TemporaryFailure(DppError):  # noqa: N818 - it is not an error: the same run started again goes on
     exit_code = 75
     is_temporary = True
     default_reason = Reason.OVERTAKEN

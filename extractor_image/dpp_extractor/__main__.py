@@ -1,7 +1,7 @@
 """The extractor's process in a Job: read the request, run it, leave the report in the termination message.
 
-`python -m dpp_extractor`. Files and settings come from `settings`; the exit code is the run's, from the frozen table. Nothing
-but the request decides what is read.
+`python -m dpp_extractor`. Files and settings come from `settings`; the exit code is the run's, from the frozen table.
+Nothing but the request decides what is read.
 """
 
 import os
@@ -12,7 +12,6 @@ from dpp_core import logs, telemetry
 from dpp_core.errors import DppError, InternalError, SpecError
 from dpp_core.handover import RunRequest, build_termination_message, parse_request
 from dpp_core.redaction import redact
-
 from dpp_extractor.settings import ExtractorSettings, read_settings
 
 
@@ -24,9 +23,7 @@ def main() -> int:
         return _carry_out(_read_request(settings.request_file), settings)
     except DppError as error:
         code, message = error.exit_code, str(error)
-    except (
-        Exception
-    ) as error:  # the process's last net: an unknown end is our bug, with a line that says where
+    except Exception as error:  # noqa: BLE001 - the last net: an unknown end is our bug, told with its place
         logs.error("crashed", exception=error)
         code, message = InternalError.exit_code, f"{type(error).__name__}: {error}"
     logs.error("not_run", code=code, message=redact(message))

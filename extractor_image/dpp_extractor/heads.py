@@ -12,7 +12,6 @@ from dpp_core.errors import DppError
 from dpp_core.handover import RunRequest, Unit
 from dpp_core.names import UnitOutcome
 from dpp_core.records import UnitRecord
-
 from dpp_extractor import outcome
 from dpp_extractor.ports import Tools
 from dpp_extractor.publish.admit import Block, read_blocks
@@ -80,8 +79,8 @@ def _preflight(tools: Tools) -> tuple[str, ...]:
     if not found.is_clock_off:
         return ()
     return (
-        f"This machine's clock and the store's are {abs(found.skew_seconds):.0f} s apart; more than {SKEW_LIMIT_SECONDS} s "
-        "is a mistake in one of them. The store's counts.",
+        f"This machine's clock and the store's are {abs(found.skew_seconds):.0f} s apart; more than "
+        f"{SKEW_LIMIT_SECONDS} s is a mistake in one of them. The store's counts.",
     )
 
 

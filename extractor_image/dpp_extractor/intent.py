@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
+
 from dpp_core.errors import SchemaChangedError, StreamError
 from dpp_core.handover import RunRequest, Unit
 from dpp_core.names import Reason
-
 from dpp_extractor.batch import Column, SourceTable, Window
 from dpp_extractor.check.rules import check_key, check_null_cursor
 from dpp_extractor.extract.database.window import cursor_kind, decide_window
@@ -131,14 +131,14 @@ def _warnings(
     if window is None or unit.incremental is None:
         return tuple(found)
     if window.reason:
-        found.append(f"{window.reason}: {snapshot.clocks.reason}".rstrip(": "))
+        found.append(f"{window.reason}: {snapshot.clocks.holder}".rstrip(": "))
     null_rows = snapshot.count_null_cursor(table, window.cursor)
     if null_rows:
         found.append(f"{null_rows:,} rows without {window.cursor} were left out (nulls: Exclude).")
     future, first = snapshot.count_future(table, window.cursor)
     if future:
         found.append(
-            f"{future:,} rows have a {window.cursor} more than a day ahead of the source's clock, the first is {first}; "
-            "they come when their time does."
+            f"{future:,} rows have a {window.cursor} more than a day ahead of the source's clock, the first is "
+            f"{first}; they come when their time does."
         )
     return tuple(found)

@@ -7,7 +7,6 @@ from dpp_core.handover import Unit
 from dpp_core.names import UnitOutcome
 from dpp_core.records import CountsRecord, UnitRecord, WindowRecord
 from dpp_core.redaction import redact
-
 from dpp_extractor.batch import Counts, Window, Written
 from dpp_extractor.intent import Intent
 from dpp_extractor.publish.commit import Committed

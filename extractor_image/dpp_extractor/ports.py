@@ -89,7 +89,8 @@ class Store(Protocol):
 class Clocks:
     """Taken before the snapshot, in this order: the source's clock, then the earliest open transaction.
 
-    `horizon_at` is None when it cannot be had; `reason` then says why. `holder` names the oldest transaction.
+    `holder` names the oldest transaction. `horizon_at` is None when it cannot be had; `reason` then is NoHorizon and
+    `holder` says why.
     `is_exclusive` is True when no writer was open at `clock_at` (SQLite's BEGIN IMMEDIATE), so that lag 0 is safe.
     `zone` is the source's own time zone: what its writers put into timestamps that have none.
     """
@@ -133,7 +134,10 @@ class Snapshot(Protocol):
         ...
 
     def duplicate_keys(self, table: "SourceTable", window: "Window | None") -> tuple[str, ...]:
-        """Up to three keys that occur twice in what would be read, as text; () at once when the source enforces the key."""
+        """Up to three keys that occur twice in what would be read, as text.
+
+        Gives () at once when the source enforces the key.
+        """
         ...
 
     def read(

@@ -7,7 +7,6 @@ from dpp_core import logs
 from dpp_core.errors import DppError
 from dpp_core.handover import RunReport, RunRequest, Unit
 from dpp_core.records import UnitRecord
-
 from dpp_extractor import outcome, trial
 from dpp_extractor.heads import Heads, read_heads
 from dpp_extractor.ports import Snapshot, Tools
@@ -48,7 +47,7 @@ def _extract_units(heads: Heads, tools: Tools, attempt: trial.Trial) -> None:
                         raise
 
 
-def _extract_one(  # noqa: PLR0913 - one line's worth of passing on
+def _extract_one(
     unit: Unit, head: Head, snapshot: Snapshot, heads: Heads, request: RunRequest, tools: Tools
 ) -> UnitRecord:
     try:

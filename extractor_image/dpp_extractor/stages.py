@@ -1,7 +1,7 @@
 """Each stage as `unit` calls it: the tools it needs handed in, its counts taken down, nothing decided.
 
-Called by `unit` only. Stages know neither each other nor the tools; this is where the generator chain is put together, so
-memory holds one batch a stage and one row group in the writer.
+Called by `unit` only. Stages know neither each other nor the tools; this is where the generator chain is put together,
+so memory holds one batch a stage and one row group in the writer.
 """
 
 import dataclasses
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import pyarrow as pa
+
 from dpp_core.errors import DestinationUnavailableError
 from dpp_core.handover import RunRequest, build_request_bytes
 from dpp_core.records import UnitRecord
-
 from dpp_extractor.batch import Counts, Part, RawBatch, Rejected, Written
 from dpp_extractor.check.rules import check_quarantine, check_rows
 from dpp_extractor.intent import Intent
@@ -28,9 +28,9 @@ from dpp_extractor.publish.upload import open_part
 from dpp_extractor.record.catalog import build_catalog, build_commit, build_watermark, stream_key
 from dpp_extractor.record.run import compute_plan_digest
 from dpp_extractor.standardise.columns import standardise_rows
+from dpp_extractor.write.discard import DiscardSink
 from dpp_extractor.write.parquet import PartSink, write_parts
 from dpp_extractor.write.quarantine import build_quarantine, keep_under_table_names
-from dpp_extractor.write.discard import DiscardSink
 
 _QUARANTINE_TRIES: Final = 5
 
@@ -226,6 +226,7 @@ def _put_quarantine(way: Way) -> str:
         if store.put_if_absent(key, body) is Put.CREATED or store.get(key) == body:
             return key
     raise DestinationUnavailableError(
-        f"The rejected rows of {way.intent.unit.dataset} could not be written to {store.uri}/{key}; nothing was committed.",
+        f"The rejected rows of {way.intent.unit.dataset} could not be written to {store.uri}/{key}; nothing was "
+        "committed.",
         fix="Look at the store's health; the next run reads the same rows again.",
     )

@@ -11,14 +11,13 @@ from typing import Any, Final
 from dpp_core import logs
 from dpp_core.errors import DestinationUnavailableError, DppError, InternalError, ResourcesError
 from dpp_core.handover import RunReport, RunRequest, Unit, build_request_bytes
-from dpp_core.names import UnitOutcome
 from dpp_core.records import RunRecord, UnitRecord
 from dpp_core.redaction import redact
-
 from dpp_extractor import outcome
 from dpp_extractor.ports import Put, Snapshot, Tools
 from dpp_extractor.publish.keys import plan_key, run_key
 from dpp_extractor.record.run import (
+    Circumstances,
     IndexState,
     build_run_record,
     build_run_report,
@@ -104,7 +103,7 @@ def describe_source(request: RunRequest, snapshot: Snapshot) -> dict[str, Any]:
 
 def finish(trial: Trial, tools: Tools) -> RunReport:
     """Write plan and record, tell the index, and build the report. A store that is down leaves the report alone."""
-    record = _build_record(trial, tools, "Off")
+    record = _build_record(trial, tools)
     if trial.request.publish == "Live":
         _put_documents(record, trial.request, tools)
     tools.hook("recorded")
@@ -121,18 +120,20 @@ def finish(trial: Trial, tools: Tools) -> RunReport:
     return report
 
 
-def _build_record(trial: Trial, tools: Tools, index: IndexState) -> RunRecord:
+def _build_record(trial: Trial, tools: Tools) -> RunRecord:
     order = {unit.dataset: number for number, unit in enumerate(trial.request.units)}
     return build_run_record(
         trial.request,
         sorted(trial.units, key=lambda record: order[record.dataset]),
-        attempt_id=trial.attempt_id,
-        plan_digest=compute_plan_digest(build_request_bytes(trial.request)),
-        times=(trial.started_at, tools.now()),
-        source=trial.source,
-        index=index,
-        code_version=tools.code_version,
-        warnings=[redact(warning) for warning in trial.warnings],
+        Circumstances(
+            attempt_id=trial.attempt_id,
+            started_at=trial.started_at,
+            ended_at=tools.now(),
+            plan_digest=compute_plan_digest(build_request_bytes(trial.request)),
+            source=trial.source,
+            code_version=tools.code_version,
+            warnings=tuple(redact(warning) for warning in trial.warnings),
+        ),
     )
 
 

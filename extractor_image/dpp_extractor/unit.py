@@ -1,13 +1,12 @@
 """One dataset through the seven stages. This is the file to read first.
 
 Called by `run` for each unit of a request, inside one snapshot of the source and with the stream's head read before it.
-A unit is committed by one conditional write, or nothing of it can be seen. Called again with the same run_id it finds its
-own commit in the head.
+A unit is committed by one conditional write, or nothing of it can be seen. Called again with the same run_id it finds
+its own commit in the head.
 """
 
 from dpp_core.handover import RunRequest, Unit
 from dpp_core.records import UnitRecord
-
 from dpp_extractor import outcome, stages
 from dpp_extractor.intent import decide_intent
 from dpp_extractor.ports import Snapshot, Tools

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from dpp_core.errors import BlockedError
 from dpp_core.names import Reason
-
 from dpp_extractor.batch import Rejected
 
 QUARANTINE_LIMIT_ROWS = 1_000
@@ -44,9 +44,7 @@ def check_rows(rows: pa.RecordBatch, key: Sequence[str]) -> Checked:
 
 def rows_as_text(rows: pa.RecordBatch) -> list[dict[str, str | None]]:
     """Show rows as text by column, for quarantine; bytes as hex."""
-    return [
-        {name: _as_text(value) for name, value in row.items()} for row in rows.to_pylist()
-    ]
+    return [{name: _as_text(value) for name, value in row.items()} for row in rows.to_pylist()]
 
 
 def _as_text(value: object) -> str | None:
@@ -70,8 +68,8 @@ def check_quarantine(dataset: str, rejected_rows: int, rejected_bytes: int) -> N
     """Block a dataset whose rejected rows no longer fit into quarantine: none may be lost."""
     if rejected_rows > QUARANTINE_LIMIT_ROWS or rejected_bytes > QUARANTINE_LIMIT_BYTES:
         raise BlockedError(
-            f"More than {QUARANTINE_LIMIT_ROWS:,} rows (or {QUARANTINE_LIMIT_BYTES // 1_000_000} MB) of {dataset} break a "
-            f"rule; quarantine does not hold more, so nothing was committed.",
+            f"More than {QUARANTINE_LIMIT_ROWS:,} rows (or {QUARANTINE_LIMIT_BYTES // 1_000_000} MB) of {dataset} "
+            f"break a rule; quarantine does not hold more, so nothing was committed.",
             reason=Reason.QUARANTINE_FULL,
             field="datasets",
             fix="See the first of them with `dpp log`, mend the rows or leave the column out with columns.exclude.",
@@ -82,7 +80,8 @@ def check_null_cursor(dataset: str, cursor: str, null_rows: int, nulls: str | No
     """Block a dataset with NULL cursors unless the author chose to leave them out: no window would ever bring them."""
     if null_rows and nulls is None:
         raise BlockedError(
-            f"{null_rows:,} rows of {dataset} have no {cursor}; no window would ever bring them. Nothing was committed.",
+            f"{null_rows:,} rows of {dataset} have no {cursor}; no window would ever bring them. Nothing was "
+            "committed.",
             reason=Reason.CURSOR_HAS_NULLS,
             field="incremental.nulls",
             fix="Set incremental.nulls: Exclude to leave them out knowingly (they are counted), or use write: Replace.",

@@ -43,7 +43,7 @@ def open_progress(total_units: int, *, is_terminal: bool) -> Iterator[ReportProg
     )
     with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
         task = progress.add_task("datasets", total=total_units, rows=0, rate=0)
-        yield _bar(progress, task)  # type: ignore[arg-type]
+        yield _bar(progress, task)
 
 
 def _bar(progress: object, task: object) -> ReportProgress:

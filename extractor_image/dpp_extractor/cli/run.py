@@ -8,9 +8,10 @@ import secrets
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
 from dpp_core import logs, telemetry
 from dpp_core.cli.output import Output, OutputOption, print_json, print_table, say
 from dpp_core.cli.plan import (
@@ -75,7 +76,7 @@ def run(
     extraction = load_extraction(file)
     now = datetime.now(UTC)
     name = run_id or build_run_id(extraction.metadata.name, now, secrets.token_hex(3))
-    publish = "None" if dry_run or limit is not None else "Live"
+    publish: Literal["Live", "None"] = "None" if dry_run or limit is not None else "Live"
     made = new_run(extraction, rules, now, name, datasets=dataset or (), publish=publish)
     request = resolve(extraction, rules, made)
     if limit is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
 from dpp_core.cli.plan import choose_policy
 from dpp_core.documents.loading import load_extraction
 from dpp_core.errors import UsageError
@@ -60,12 +61,12 @@ def open_target(
     secrets_file: Path | None,
 ) -> Iterator[Target]:
     """Open the destination. Raises UsageError for a dataset that is not there."""
+    from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
     from dpp_extractor.guard.deadline import Stop
     from dpp_extractor.guard.retry import RetryPolicy, retrying
     from dpp_extractor.publish.keys import Stream
     from dpp_extractor.settings import read_settings
     from dpp_extractor.wiring import Surroundings, open_store, secret_places
-    from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
 
     request = resolve_for_looking(file, policy, to) if file else None
     destination = request.destination if request else _destination_of(policy, to)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+
 from dpp_core.handover import RunRequest, Unit
 from dpp_core.records import CatalogColumn, CatalogRecord, UnitRecord
 
@@ -15,7 +16,9 @@ def build_catalog(
     request: RunRequest, unit: Unit, record: UnitRecord, schema: pa.Schema, table_uri: str
 ) -> CatalogRecord:
     """Describe the dataset after its latest commit."""
-    assert record.seq is not None and record.version is not None and record.read_at is not None
+    assert record.seq is not None, "only a commit is in the catalog"
+    assert record.version is not None
+    assert record.read_at is not None
     return CatalogRecord(
         namespace=request.namespace,
         extraction=request.extraction,

@@ -4,7 +4,8 @@ Called by `run` at the end, whatever happened. Pure builders; `run` writes the r
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -29,19 +30,24 @@ def decide_outcome(units: Sequence[UnitRecord]) -> RunOutcome:
     return RunOutcome.PARTIAL if good else RunOutcome.FAILED
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a try of a run knows beside its request and its units."""
+
+    attempt_id: str
+    started_at: datetime
+    ended_at: datetime
+    plan_digest: str
+    source: Mapping[str, Any]
+    code_version: str = ""
+    warnings: tuple[str, ...] = ()
+    index: IndexState = "Off"
+
+
 def build_run_record(
-    request: RunRequest,
-    units: Sequence[UnitRecord],
-    *,
-    attempt_id: str,
-    plan_digest: str,
-    times: tuple[datetime, datetime],
-    source: dict[str, Any],
-    index: IndexState,
-    code_version: str,
-    warnings: Sequence[str],
+    request: RunRequest, units: Sequence[UnitRecord], around: Circumstances
 ) -> RunRecord:
-    """Build the run record; `times` are start and end."""
+    """Build the run record from the request, the units' ends and the circumstances."""
     return RunRecord(
         **request.model_dump(
             include={
@@ -58,16 +64,16 @@ def build_run_record(
                 "image",
             }
         ),
-        attempt_id=attempt_id,
-        started_at=times[0],
-        ended_at=times[1],
+        attempt_id=around.attempt_id,
+        started_at=around.started_at,
+        ended_at=around.ended_at,
         outcome=decide_outcome(units),
         exit_code=decide_exit_code(unit.code for unit in units),
-        plan_digest=plan_digest,
-        code_version=code_version,
-        source=source,
-        index=index,
-        warnings=tuple(warnings),
+        plan_digest=around.plan_digest,
+        code_version=around.code_version,
+        source=dict(around.source),
+        index=around.index,
+        warnings=around.warnings,
         units=tuple(units),
     )
 

@@ -1,7 +1,7 @@
 """Names and columns of the table: snake_case, reserved names kept free, the original in field metadata.
 
-Called by `unit` once a dataset (plan_columns, build_schema) and once a batch (standardise_rows). Pure: no I/O, no clock.
-Rules: data-log.md, "What a table means" and "Names".
+Called by `unit` once a dataset (plan_columns, build_schema) and once a batch (standardise_rows). Pure: no I/O, no
+clock. Rules: data-log.md, "What a table means" and "Names".
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from dpp_core.errors import SpecError
 from dpp_core.handover import Unit
 from dpp_core.names import (
@@ -20,7 +21,6 @@ from dpp_core.names import (
     COLUMN_READ_AT,
     RESERVED_PREFIX,
 )
-
 from dpp_extractor.batch import Column, SourceTable
 
 SOURCE_NAME: Final = b"dpp.source_name"
@@ -28,7 +28,18 @@ SOURCE_TYPE: Final = b"dpp.source_type"
 FIDELITY: Final = b"dpp.fidelity"
 
 _TRANSLITERATED: Final = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "ø": "o", "æ": "ae", "ł": "l"}
+    {
+        "ä": "ae",
+        "ö": "oe",
+        "ü": "ue",
+        "Ä": "Ae",
+        "Ö": "Oe",
+        "Ü": "Ue",
+        "ß": "ss",
+        "ø": "o",
+        "æ": "ae",
+        "ł": "l",
+    }
 )
 _WORD_BORDER: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT_WORD: Final = re.compile(r"[^\w]+|_+", re.UNICODE)
@@ -122,12 +133,16 @@ def build_schema(columns: Sequence[Column]) -> pa.Schema:
 
 
 def standardise_rows(
-    rows: pa.RecordBatch, columns: Sequence[Column], schema: pa.Schema, read_at: datetime, first_order: int
+    rows: pa.RecordBatch,
+    columns: Sequence[Column],
+    schema: pa.Schema,
+    read_at: datetime,
+    first_order: int,
 ) -> pa.RecordBatch:
     """Bring one batch under the table's names and types and add the `_dpp_` columns.
 
-    `first_order` is the number of rows the unit has written before. Casts only widen; a column the source no longer has is
-    NULL. Raises pa.ArrowInvalid when a value would change, which is our bug: types were planned before.
+    `first_order` is the number of rows the unit has written before. Casts only widen; a column the source no longer
+    has is NULL. Raises pa.ArrowInvalid when a value would change, which is our bug: types were planned before.
     """
     by_name = {column.name: column.source_name for column in columns}
     count = rows.num_rows

@@ -8,8 +8,8 @@ import hashlib
 from dataclasses import dataclass
 
 import pyarrow as pa
-from dpp_core.errors import SchemaChangedError
 
+from dpp_core.errors import SchemaChangedError
 from dpp_extractor.standardise.columns import SOURCE_NAME
 
 _INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
@@ -17,7 +17,7 @@ _INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 
 @dataclass(frozen=True, slots=True)
 class SchemaPlan:
-    """The schema to write with. `block` is set when a person must approve; the schema then is the one after approval."""
+    """The schema to write with. `block` is set when a person must approve; `schema` then is the one after approval."""
 
     schema: pa.Schema
     is_changed: bool

@@ -1,7 +1,8 @@
 """Batches become Parquet parts: zstd, row groups of bounded size, statistics exact or absent.
 
 Called by `unit`. The sink is handed in (`open_part`), so nothing here knows a store. Memory: one row group plus the
-sink's buffer. Rule for statistics: data-log.md, "Stats": a shortened string or a decimal through a float makes readers drop rows.
+sink's buffer. Rule for statistics: data-log.md, "Stats": a shortened string or a decimal through a float makes readers
+drop rows.
 """
 
 import io
@@ -132,7 +133,11 @@ def build_stats(metadata: pq.FileMetaData, schema: pa.Schema) -> dict[str, Any]:
             continue
         null_count[field.name] = sum(chunk.null_count for chunk in chunks)
         filled = [chunk for chunk in chunks if chunk.num_values]
-        if not filled or not all(chunk.has_min_max for chunk in filled) or not _has_exact(field.type):
+        if (
+            not filled
+            or not all(chunk.has_min_max for chunk in filled)
+            or not _has_exact(field.type)
+        ):
             continue
         low = exact_value(min(chunk.min for chunk in filled))
         high = exact_value(max(chunk.max for chunk in filled))
