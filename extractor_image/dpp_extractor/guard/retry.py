@@ -66,25 +66,13 @@ def retrying(
             return True
         return deadline is not None and deadline.remaining_seconds() <= state.upcoming_sleep
 
-    def tell(state: tenacity.RetryCallState) -> None:
-        error = _error(state)
-        logs.warning(
-            "retry",
-            what=what,
-            attempt=state.attempt_number,
-            attempts=policy.attempts,
-            wait_seconds=round(state.upcoming_sleep, 3),
-            error=type(error).__name__,
-            message=str(error),
-        )
-
     def retry(call: Callable[[], T], /) -> T:
         loop = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_retryable),
             wait=wait_seconds,
             stop=is_patience_over,
             sleep=sleep,
-            before_sleep=tell,
+            before_sleep=lambda state: _tell(state, policy, what),
             reraise=True,
         )
         return loop(call)
@@ -106,6 +94,19 @@ def decide_wait_seconds(
     ceiling = min(policy.cap_seconds, policy.base_seconds * 2.0 ** (attempt - 1))
     asked = error.retry_after_seconds if isinstance(error, DppError) else 0.0
     return max(asked, chance * ceiling)
+
+
+def _tell(state: tenacity.RetryCallState, policy: RetryPolicy, what: str) -> None:
+    error = _error(state)
+    logs.warning(
+        "retry",
+        what=what,
+        attempt=state.attempt_number,
+        attempts=policy.attempts,
+        wait_seconds=round(state.upcoming_sleep, 3),
+        error=type(error).__name__,
+        message=str(error),
+    )
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:
