@@ -204,7 +204,7 @@ def _check_gap(version: int, commit: Commit) -> None:
 def _note_trouble(table: _Table, commit: Commit) -> None:
     seen = _observe_foreign(table.metadata, commit)
     verdict = judge_foreign(seen)
-    if verdict is Verdict.NEXT or table.trouble is not None:
+    if verdict is Verdict.NEXT or (table.trouble and not table.trouble.is_healed_by_reset):
         return
     is_other_table = seen.is_protocol_foreign or (
         commit.metadata is not None
