@@ -141,7 +141,10 @@ class Extraction:
 
     def wait_for_lag(self) -> None:
         """Let the smallest lag pass, so that what was just stamped lies below the next `high`."""
-        time.sleep(1.3 if self.shop.engine == "postgresql" else 0.01)
+        if self.shop.engine == "postgresql":
+            time.sleep(1.3)
+        else:
+            wait_for_the_next_second()
 
 
 def make_extraction(shop: Shop, folder: Path, datasets: Sequence[Mapping[str, Any]]) -> Extraction:
@@ -185,3 +188,8 @@ def read_commits(table: Path) -> list[dict[str, Any]]:
     actions = [json.loads(line) for entry in log for line in entry.read_text().splitlines()]
     infos = [action["commitInfo"] for action in actions if "commitInfo" in action]
     return [info["dpp"] for info in infos if "dpp" in info]
+
+
+def wait_for_the_next_second() -> None:
+    """Wait as SQLite's windows need it: they end at a whole second, as it may stamp no finer."""
+    time.sleep(1.01 - time.time() % 1)

@@ -18,10 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import erp
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+import erp
 
 OUT: Final = Path("out")
 ERP: Final = OUT / "erp.sqlite"
@@ -93,6 +94,8 @@ def tell() -> None:
     for row in done:
         figures = f"{row.inserted:>5} new {row.updated:>5} changed {row.deleted:>3} gone"
         print(f"    {row.table:<14} {figures}")
+
+    time.sleep(1)  # a window ends at a whole second, because SQLite may stamp no finer
 
     say(6, "Second run: the same command")
     dpp("run", "-f", str(SAMPLE), "--to", str(OUT))
