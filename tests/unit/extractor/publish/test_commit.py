@@ -18,6 +18,8 @@ from dpp_core.errors import (
     TemporaryFailure,
 )
 from dpp_core.names import Reason
+from dpp_extractor.publish.fold import NO_TABLE, advance
+from dpp_extractor.publish.head import read_versions
 from dpp_extractor.publish.hooks import Hooks, wait_never
 from dpp_extractor.publish.keys import copy_key, log_key, log_prefix, table_prefix
 
@@ -137,8 +139,11 @@ def test_a_copy_lies_beside_the_table_byte_for_byte(writer: TableWriter):
 )
 def test_two_hundred_commits_with_lost_answers_are_each_there_once(faults: Faults):
     writer = TableWriter(FakeStore(faults=faults))
+    head, committed = NO_TABLE, []
 
-    committed = [writer.add(number_rows([number])) for number in range(200)]
+    for number in range(200):
+        committed.append(writer.commit(head, writer.draft(head, number_rows([number]))))
+        head = advance(head, read_versions(writer.store, STREAM, after=head.version))
 
     assert [one.seq for one in committed] == list(range(1, 201))
     assert [one.version for one in committed] == list(range(200))
@@ -157,7 +162,9 @@ def test_an_attempt_that_was_killed_after_its_put_is_found_by_the_next(writer: T
 
     head = writer.head()
     with pytest.raises(Killed):
-        writer.commit(head, writer.draft(head, number_rows([1]), run_id="r"), Hooks(kill, wait_never))
+        writer.commit(
+            head, writer.draft(head, number_rows([1]), run_id="r"), Hooks(kill, wait_never)
+        )
 
     found = writer.head("r")
 
@@ -296,7 +303,9 @@ def test_a_failing_copy_does_not_undo_the_commit_and_is_made_up_for(writer: Tabl
             store.faults = Faults(down=True)
 
     head = writer.head()
-    committed = writer.commit(head, writer.draft(head, number_rows([1])), Hooks(fail_after, wait_never))
+    committed = writer.commit(
+        head, writer.draft(head, number_rows([1])), Hooks(fail_after, wait_never)
+    )
     store.faults = Faults()
 
     assert not committed.has_copy
@@ -368,9 +377,8 @@ def test_lost_answers_strangers_and_rivals_together_lose_and_double_nothing():
     store = FakeStore(faults=Faults(lost_before=0.2, lost_after=0.2, seed=3))
     writer = TableWriter(store)
     writer.add(number_rows([0]))
-    kept = 1
+    head, kept = writer.head(), 1
     for number in range(1, 150):
-        head = writer.head()
         draft = writer.draft(head, number_rows([number]))
         if rng.random() < 0.3:
             foreign = {"add": {"path": f"f{number}", "size": 1, "dataChange": True}}
@@ -378,9 +386,9 @@ def test_lost_answers_strangers_and_rivals_together_lose_and_double_nothing():
             kept += 1
         writer.commit(head, draft)
         kept += 1
+        head = advance(head, read_versions(store, STREAM, after=head.version))
 
-    head = writer.head()
-
+    assert writer.head() == head
     assert head.live is not None
     assert head.live.seq == 150
     assert len(head.files) == kept

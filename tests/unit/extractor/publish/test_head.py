@@ -143,9 +143,7 @@ def test_a_gap_needs_a_person(version: int, writer: TableWriter, store: FakeStor
     ],
     ids=["previous", "seq", "version", "base", "field missing", "not an instant"],
 )
-def test_a_commit_that_does_not_chain_needs_a_person(
-    change, writer: TableWriter, store: FakeStore
-):
+def test_a_commit_that_does_not_chain_needs_a_person(change, writer: TableWriter, store: FakeStore):
     writer.add(number_rows([1]))
     writer.add(number_rows([2]))
     damage(store, log_key(STREAM, 1), change)
@@ -194,7 +192,9 @@ def test_fields_of_later_versions_are_ignored(writer: TableWriter, store: FakeSt
     writer.add(number_rows([1]))
     store.delete(copy_key(STREAM, "live", 1))
     damage(
-        store, log_key(STREAM, 0), lambda lines: lines[0]["commitInfo"]["dpp"].update(novelty={"a": 1})
+        store,
+        log_key(STREAM, 0),
+        lambda lines: lines[0]["commitInfo"]["dpp"].update(novelty={"a": 1}),
     )
 
     assert writer.head().live is not None
@@ -215,7 +215,12 @@ def test_looking_writes_nothing(writer: TableWriter, store: FakeStore):
 
 def test_other_files_of_the_log_do_not_matter(writer: TableWriter, store: FakeStore):
     writer.add(number_rows([1]))
-    for name in ("_last_checkpoint", "00000000000000000000.checkpoint.parquet", "x.crc", "_commits/a.json"):
+    for name in (
+        "_last_checkpoint",
+        "00000000000000000000.checkpoint.parquet",
+        "x.crc",
+        "_commits/a.json",
+    ):
         store.put_raw(f"{STREAM.namespace}/{STREAM.extraction}/orders/_delta_log/{name}", b"x")
 
     assert writer.head().version == 0

@@ -160,14 +160,26 @@ def test_a_stranger_that_leaves_the_table_ours_is_built_on(seen: Seen):
         (Seen(operation="DELETE", is_protocol_foreign=True), Verdict.FOREIGN_CHANGE),
         (Seen(operation="WRITE", metadata="foreign"), Verdict.FOREIGN_CHANGE),
     ],
-    ids=["restore", "restore of nothing", "overwrite", "nameless removal", "feature", "other table"],
+    ids=[
+        "restore",
+        "restore of nothing",
+        "overwrite",
+        "nameless removal",
+        "feature",
+        "other table",
+    ],
 )
 def test_a_stranger_that_makes_the_table_not_ours_ends_it(seen: Seen, verdict: Verdict):
     assert verdict_after(ATTEMPT, UNKNOWN, Found(seen)) is verdict
 
 
 def test_every_version_after_the_lost_one_is_judged_before_the_next_put():
-    later = [UNKNOWN, Found(APPEND), Found(Seen(operation="OPTIMIZE")), Found(Seen(operation="RESTORE"))]
+    later = [
+        UNKNOWN,
+        Found(APPEND),
+        Found(Seen(operation="OPTIMIZE")),
+        Found(Seen(operation="RESTORE")),
+    ]
 
     assert drive(ATTEMPT, *later[:3])[1] == GetVersion(12)
     assert verdict_after(ATTEMPT, *later) is Verdict.RESTORED
@@ -243,7 +255,9 @@ def test_parts_older_than_a_day_are_looked_for_before_the_first_put():
 def test_without_parts_there_is_nothing_to_look_for():
     empty = replace(ATTEMPT, oldest_part_at=None)
 
-    assert drive(empty, UNKNOWN, Found(Seen(operation="VACUUM END")), ABSENT)[1] == PutCommit(11, 10)
+    assert drive(empty, UNKNOWN, Found(Seen(operation="VACUUM END")), ABSENT)[1] == PutCommit(
+        11, 10
+    )
 
 
 def test_an_event_that_cannot_come_is_our_bug():
