@@ -22,6 +22,7 @@ from dpp_core.spec.fields import (
     Text256,
     Text512,
     VaultPath,
+    are_distinct,
     build_not_yet,
 )
 from dpp_core.spec.source import Engine
@@ -371,13 +372,9 @@ class Policy(Closed):
             "tenants",
             "tenants lists one namespace in two entries, so what it may do is not clear.",
             "Keep each namespace in one entry.",
-            lambda policy: _are_distinct([n for t in policy.tenants for n in t.namespaces]),
+            lambda policy: are_distinct([n for t in policy.tenants for n in t.namespaces]),
         ),
     )
-
-
-def _are_distinct(names: list[str]) -> bool:
-    return len(set(names)) == len(names)
 
 
 def compute_policy_digest(policy: Policy) -> str:

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 from dpp_core.spec.extraction import MOST_DATASETS, drop_servers_own
 from dpp_core.spec.fields import (
     Closed,
+    Count,
     DatasetName,
     Epoch,
     Form,
@@ -19,7 +20,6 @@ from dpp_core.spec.fields import (
     Label63,
     ObjectName,
     Rule,
-    Sequence,
     Text64,
     Text120,
     Text256,
@@ -53,7 +53,7 @@ class RunUnit(Closed):
     """What was known of one dataset when the run was made."""
 
     name: DatasetName = Field(description="The dataset.")
-    known_seq: Sequence | None = Field(
+    known_seq: Count | None = Field(
         default=None,
         description="Number of the last commit known; nothing known when not given, then the run "
         "looks back itself.",
@@ -81,7 +81,7 @@ class ExtractionRunSpec(Closed):
     scheduled_at: AwareDatetime | None = Field(
         default=None, description="The due time that a Scheduled run serves."
     )
-    generation: Sequence = Field(
+    generation: Count = Field(
         default=0, description="Generation of the extraction's spec the run was made from."
     )
     image: ImageReference | None = Field(

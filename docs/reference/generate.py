@@ -1,4 +1,6 @@
-"""Write the reference pages from the code: `make docs-reference`. A test compares them; stale is red."""
+"""Write the reference pages from the code: `make docs-reference`. A test compares them; stale is
+red.
+"""
 
 import json
 import sys
@@ -112,7 +114,8 @@ def render_kinds() -> str:
     return (
         f"# Kinds\n\n{NOTE}\n"
         "Group `extraction.dpp.dev`, version `v1alpha1`.\n"
-        "Samples: [a database server](../examples/database.yaml), [a file](../examples/sqlite.yaml).\n\n"
+        "Samples: [a database server](../examples/database.yaml), [a "
+        "file](../examples/sqlite.yaml).\n\n"
         f"## DistributorExtraction\n\n{render_model(ExtractionSpec, 'spec')}\n"
         f"### Status\n\n{render_model(ExtractionStatus, 'status')}\n"
         f"## ExtractionRun\n\n{render_model(ExtractionRunSpec, 'spec')}\n"
@@ -133,7 +136,11 @@ def render_codes() -> str:
     """Render the table of exit codes."""
     rows = [f"| {row.code} | {row.meaning} | {row.policy} |" for row in EXIT_CODES.values()]
     head = "| Code | Meaning | What the operator does |\n|---|---|---|\n"
-    return f"# Exit codes\n\n{NOTE}\nFrozen: codes are added, never changed.\n\n{head}" + "\n".join(rows) + "\n"
+    return (
+        f"# Exit codes\n\n{NOTE}\nFrozen: codes are added, never changed.\n\n{head}"
+        + "\n".join(rows)
+        + "\n"
+    )
 
 
 def render_policy_schema() -> str:

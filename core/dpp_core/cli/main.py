@@ -22,6 +22,8 @@ from dpp_core.errors import DppError, InternalError, StoppedError, UsageError
 PLUG_INS: Final = "dpp.commands"
 CORE: Final = "dpp-core"
 _WrongUsage: Final[type[Exception]] = typer.BadParameter.__bases__[0]
+_INTERRUPTED: Final = 130
+"""What typer makes of Ctrl-C; our table has one code for every stop by signal."""
 _ORDER: Final = ("run", "plan", "validate", "ping", "show", "log")
 
 EXAMPLES: Final = """\b
@@ -113,8 +115,7 @@ def run(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
     """Carry out one command line and give its exit code; never raises for what went wrong."""
     as_json = wants_json(arguments)
     try:
-        code = (app or build_app())(args=list(arguments), prog_name="dpp", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        return _call(app or build_app(), arguments)
     except DppError as error:
         print_error(error, as_json=as_json)
         return error.exit_code
@@ -132,6 +133,16 @@ def run(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
         return InternalError.exit_code
 
 
+def _call(app: typer.Typer, arguments: Sequence[str]) -> int:
+    try:
+        code = app(args=list(arguments), prog_name="dpp", standalone_mode=False)
+    except SystemExit as left:  # completion scripts leave by themselves
+        code = left.code
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
+
+
 def _explain_usage(error: Exception) -> UsageError:
     """Say what was wrong with the command line, and which option or command was meant."""
     message = str(getattr(error, "message", "") or error).strip()
@@ -145,6 +156,9 @@ def _explain_usage(error: Exception) -> UsageError:
         name = message.split("'")[1] if "'" in message else ""
         message = f"There is no command {name}."
         near = _find_near(name, context.command.list_commands(context))
+    elif message.startswith("Missing"):
+        parameter = getattr(error, "param", None)
+        message = f"{' / '.join(getattr(parameter, 'opts', []) or ['a parameter'])} is missing."
     path = getattr(context, "command_path", "dpp") or "dpp"
     meant = f"Did you mean {near[0]}? " if near else ""
     return UsageError(message, fix=f"{meant}See `{path} --help`.")

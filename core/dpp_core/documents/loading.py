@@ -9,6 +9,7 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,8 +27,10 @@ from dpp_core.documents.reading import (
     read_documents,
     read_text,
 )
-from dpp_core.errors import PolicyError, SpecError
+from dpp_core.errors import PolicyError, SpecError, SpecTooLargeError, TenancyError
+from dpp_core.laptop import laptop_policy
 from dpp_core.names import API_VERSION, GROUP, KIND_EXTRACTION, KIND_RUN
+from dpp_core.plan import new_run, resolve
 from dpp_core.policy import Policy
 from dpp_core.run import ExtractionRun
 from dpp_core.spec.extraction import Extraction
@@ -37,6 +40,7 @@ from dpp_core.tenancy import check_tenancy
 Model = TypeVar("Model", bound=BaseModel)
 
 KINDS: Final[dict[str, type[BaseModel]]] = {KIND_EXTRACTION: Extraction, KIND_RUN: ExtractionRun}
+_ANY_INSTANT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
@@ -208,9 +212,28 @@ def _check_document(
             build_finding(document, owner, parse_field(violation.field), violation)
             for violation in check_tenancy(model, policy)
         )
+    if isinstance(model, Extraction):
+        found = _check_size(model, policy)
+        findings.extend(
+            build_finding(document, owner, parse_field(violation.field), violation)
+            for violation in found
+        )
     if isinstance(model, Extraction | ExtractionRun):
         return findings, model
     return findings, None
+
+
+def _check_size(extraction: Extraction, policy: Policy | None) -> list[Violation]:
+    """Say whether what a run would be handed fits; what tenancy refuses is told elsewhere."""
+    rules = policy or laptop_policy(".")
+    names = [dataset.name for dataset in extraction.spec.datasets]
+    try:
+        resolve(extraction, rules, new_run(extraction, rules, _ANY_INSTANT, "any", datasets=names))
+    except SpecTooLargeError as error:
+        return [Violation(error.field, error.message, error.fix)]
+    except TenancyError:
+        return []
+    return []
 
 
 def _check_type(document: Document) -> Violation | None:

@@ -6,7 +6,7 @@ same path. No kind lives here.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Self
 
@@ -122,7 +122,7 @@ ListMap: Final[Mapping[str, Any]] = {
 SetList: Final[Mapping[str, Any]] = {"x-kubernetes-list-type": "set"}
 
 
-def are_distinct(names: tuple[str, ...]) -> bool:
+def are_distinct(names: Sequence[str]) -> bool:
     """Say whether no two names are equal but for case: such columns make a table unreadable."""
     return len({name.casefold() for name in names}) == len(names)
 
@@ -211,7 +211,7 @@ Seconds = Annotated[int, Field(strict=True, ge=0, le=2_592_000)]
 """A duration of at most 30 days."""
 
 Epoch = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
-Sequence = Annotated[int, Field(strict=True, ge=0, le=9_007_199_254_740_991)]
+Count = Annotated[int, Field(strict=True, ge=0, le=9_007_199_254_740_991)]
 """A count within what JSON numbers keep exactly (2^53 - 1)."""
 
 Flag = Annotated[bool, Field(strict=True)]
