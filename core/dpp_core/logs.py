@@ -9,7 +9,7 @@ formatter of the one handler, so that the lines of libraries pass it too. Not he
     set_up_logging(level="INFO", form="json", stream=sys.stderr)
     with bound(run_id=run_id, correlation_id=..., distributor=..., dataset=...):
         info("commit", seq=7, rows=1200)
-        error("unit failed", exception=error)
+        error("unit_failed", exception=error)
 """
 
 import contextvars
@@ -235,4 +235,4 @@ def _log_uncaught(
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
-        error("uncaught in thread", exception=args.exc_value)
+        error("uncaught_in_thread", exception=args.exc_value)

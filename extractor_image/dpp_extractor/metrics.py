@@ -78,6 +78,6 @@ def push_metrics(registry: CollectorRegistry, gateway: str, grouping: Mapping[st
             gateway, JOB, registry, grouping_key=dict(grouping), timeout=PUSH_TIMEOUT_SECONDS
         )
     except (OSError, ValueError, HTTPException) as error:
-        logs.warning("metrics not pushed", exception=error, gateway=gateway)
+        logs.warning("metrics_not_pushed", exception=error, gateway=gateway)
         return False
     return True

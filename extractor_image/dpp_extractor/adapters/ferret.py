@@ -143,7 +143,7 @@ class FerretIndex:
         if row.handling is Handling.DONE:
             return True
         logs.warning(
-            "index behind",
+            "index_behind",
             collection=collection,
             error=type(error).__name__,
             message=row.meaning,

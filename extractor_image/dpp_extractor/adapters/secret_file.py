@@ -73,4 +73,4 @@ def _position(error: Exception) -> str:
 def warn_if_open_to_others(path: Path) -> None:
     """Log a warning when every account of the machine may read or write the file."""
     if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        logs.warning("secret file open to others", file=str(path), fix=f"chmod 600 {path}")
+        logs.warning("secret_file_open_to_others", file=str(path), fix=f"chmod 600 {path}")

@@ -102,7 +102,8 @@ def open_secrets(places: SecretPlaces, retry: Retry | None = None) -> Iterator[R
         def read_secret(role: str) -> Secret:
             delivery = find_delivery(places, role)
             secret = _read(places, role, delivery, read_path)
-            logs.info("secret read", role=role, delivery=delivery.kind, place=delivery.place)
+            if secret or role == "destination":
+                logs.info("secret_read", role=role, delivery=delivery.kind, place=delivery.place)
             return secret
 
         yield read_secret

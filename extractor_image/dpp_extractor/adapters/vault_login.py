@@ -70,7 +70,7 @@ def _check_address(address: str) -> None:
             fix="Write it like https://vault.example:8200, without user or password.",
         )
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        logs.warning("vault without TLS", address=address)
+        logs.warning("vault_without_tls", address=address)
 
 
 def _check_login(settings: VaultSettings) -> None:

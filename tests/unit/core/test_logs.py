@@ -191,7 +191,7 @@ def test_an_uncaught_error_of_a_thread_becomes_a_redacted_line() -> None:
         thread.start()
         thread.join()
 
-    assert captured.events() == ["uncaught in thread"]
+    assert captured.events() == ["uncaught_in_thread"]
     assert "hunter22" not in captured.text
 
 

@@ -88,4 +88,4 @@ def test_a_gateway_that_is_away_is_a_warning_and_not_an_error(gateway: str) -> N
     with captured_logs() as captured:
         assert push_metrics(build_metrics(RECORD), gateway, {"namespace": "acme"}) is False
 
-    assert captured.events() == ["metrics not pushed"]
+    assert captured.events() == ["metrics_not_pushed"]

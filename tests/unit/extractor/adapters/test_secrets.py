@@ -258,7 +258,7 @@ def test_the_delivery_is_told_and_the_value_is_not(tmp_path: Path, logged: Captu
     read(SecretPlaces(file=file))
 
     (line,) = logged.lines
-    assert (line["event"], line["role"], line["delivery"]) == ("secret read", "source", "File")
+    assert (line["event"], line["role"], line["delivery"]) == ("secret_read", "source", "File")
     assert line["place"] == str(file)
     assert redact("log in with planted-password-1 as dpp") == "log in with [redacted] as dpp"
 
@@ -269,7 +269,7 @@ def test_a_file_that_everybody_may_read_is_warned_about(tmp_path: Path, logged: 
 
     read(SecretPlaces(file=file))
 
-    assert logged.events() == ["secret file open to others", "secret read"]
+    assert logged.events() == ["secret_file_open_to_others", "secret_read"]
     assert logged.lines[0]["fix"] == f"chmod 600 {file}"
 
 
