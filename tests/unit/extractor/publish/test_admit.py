@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+
 from dpp_core.errors import BlockedError, StreamError
 from dpp_core.handover import DatabaseSource, Incremental, Unit
 from dpp_core.names import Reason
@@ -19,7 +20,6 @@ from dpp_extractor.publish.admit import (
 from dpp_extractor.publish.fold import NO_TABLE
 from dpp_extractor.publish.identity import build_identity, identity_hash
 from dpp_extractor.publish.keys import run_key
-
 from fake_store import EPOCH, FakeStore
 from table import IDENTITY, TableWriter, number_rows
 

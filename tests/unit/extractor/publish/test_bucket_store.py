@@ -10,6 +10,7 @@ from typing import Any
 import botocore.exceptions as botocore_errors
 import pytest
 from botocore.exceptions import ClientError
+
 from dpp_core.errors import (
     DestinationDeniedError,
     DestinationUnavailableError,

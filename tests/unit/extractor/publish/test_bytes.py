@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
+
 from dpp_core.errors import InternalError, StreamError
 from dpp_extractor.batch import Part
 from dpp_extractor.publish import keys
@@ -133,7 +134,7 @@ def test_a_nested_schema_comes_back_as_it_was():
     back = parse_schema(build_schema_string(schema))
 
     assert back == schema
-    assert back.field("größe").metadata == {"dpp.source_name".encode(): "GRÖSSE".encode()}
+    assert back.field("größe").metadata == {b"dpp.source_name": "GRÖSSE".encode()}
     assert has_timestamp_ntz(schema)
     assert not has_timestamp_ntz(pa.schema([pa.field("c", pa.timestamp("us", tz="UTC"))]))
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+
 from dpp_core.errors import DestinationUnavailableError, StreamError
 from dpp_core.names import Reason
 from dpp_extractor.publish.claim import Owner, check_claim, claim, read_claim
@@ -11,7 +12,6 @@ from dpp_extractor.publish.hooks import POINTS, Hooks, wait_never
 from dpp_extractor.publish.keys import claim_key
 from dpp_extractor.publish.probe import probe
 from dpp_extractor.publish.upload import open_part
-
 from fake_store import EPOCH, FakeStore, Faults
 from table import QUIET, STREAM
 

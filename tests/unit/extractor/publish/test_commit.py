@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
+
 from dpp_core.errors import (
     DestinationUnavailableError,
     DppError,
@@ -22,7 +23,6 @@ from dpp_extractor.publish.fold import NO_TABLE, advance
 from dpp_extractor.publish.head import read_versions
 from dpp_extractor.publish.hooks import Hooks, wait_never
 from dpp_extractor.publish.keys import copy_key, log_key, log_prefix, table_prefix
-
 from fake_store import FakeStore, Faults
 from table import STREAM, TableWriter, number_rows
 
@@ -66,9 +66,36 @@ def test_our_part_of_the_commit_holds_every_field_of_the_format(writer: TableWri
     writer.add(number_rows([1]))
 
     assert sorted(one(writer, 0, "commitInfo")["dpp"]) == sorted(
-        "format min_reader lane seq base_seq version epoch read_at final approved run_created_at kind "
-        "attempt_id run_id generation prev_sha256 identity window watermark source counts contract "
-        "schema_fingerprint plan_digest key_ids row_digest image_digest code_version".split()
+        [
+            "format",
+            "min_reader",
+            "lane",
+            "seq",
+            "base_seq",
+            "version",
+            "epoch",
+            "read_at",
+            "final",
+            "approved",
+            "run_created_at",
+            "kind",
+            "attempt_id",
+            "run_id",
+            "generation",
+            "prev_sha256",
+            "identity",
+            "window",
+            "watermark",
+            "source",
+            "counts",
+            "contract",
+            "schema_fingerprint",
+            "plan_digest",
+            "key_ids",
+            "row_digest",
+            "image_digest",
+            "code_version",
+        ]
     )
 
 

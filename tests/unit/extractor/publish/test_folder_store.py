@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from dpp_core.errors import (
     DestinationDeniedError,
     DestinationUnavailableError,

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
+
 from dpp_core.errors import StreamError
 from dpp_core.names import Reason
 from dpp_extractor.batch import Counts
 from dpp_extractor.publish.draft import Position
 from dpp_extractor.publish.head import read_history
 from dpp_extractor.publish.keys import copy_key, log_key
-
 from fake_store import FakeStore
 from table import CREATED_AT, STREAM, TableWriter, number_rows
 
@@ -151,7 +151,6 @@ def test_a_commit_that_does_not_chain_needs_a_person(change, writer: TableWriter
     with pytest.raises(StreamError):
         from dpp_core.handover import Unit
         from dpp_extractor.publish.admit import admit
-
         from table import IDENTITY
 
         admit(writer.head(), Unit(dataset="orders", object="public.orders"), IDENTITY)

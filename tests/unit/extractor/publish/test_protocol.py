@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from dpp_extractor.publish.protocol import (
     Absent,
     Answered,
