@@ -180,15 +180,15 @@ def test_two_hundred_commits_with_lost_answers_are_each_there_once(faults: Fault
 
 
 def test_an_attempt_that_was_killed_after_its_put_is_found_by_the_next(writer: TableWriter):
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill(point: str) -> None:
         if point == "commit_unread":
-            raise Killed
+            raise KilledError
 
     head = writer.head()
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         writer.commit(
             head, writer.draft(head, number_rows([1]), run_id="r"), Hooks(kill, wait_never)
         )

@@ -7,13 +7,15 @@ import pyarrow as pa
 import pytest
 
 from dpp_core.errors import StreamError
+from dpp_core.handover import Unit
 from dpp_core.names import Reason
 from dpp_extractor.batch import Counts
+from dpp_extractor.publish.admit import Admission, admit
 from dpp_extractor.publish.draft import Position
 from dpp_extractor.publish.head import read_history
 from dpp_extractor.publish.keys import copy_key, log_key
 from fake_store import FakeStore
-from table import CREATED_AT, STREAM, TableWriter, number_rows
+from table import CREATED_AT, IDENTITY, STREAM, TableWriter, number_rows
 
 
 @pytest.fixture
@@ -30,6 +32,10 @@ def damage(store: FakeStore, key: str, change) -> None:
     lines = [json.loads(line) for line in store.objects[key].decode().splitlines()]
     change(lines)
     store.put_raw(key, ("\n".join(json.dumps(line) for line in lines) + "\n").encode())
+
+
+def admit_on_head(writer: TableWriter) -> Admission:
+    return admit(writer.head(), Unit(dataset="orders", object="public.orders"), IDENTITY)
 
 
 def reason_of(writer: TableWriter, **asked) -> Reason:
@@ -149,11 +155,7 @@ def test_a_commit_that_does_not_chain_needs_a_person(change, writer: TableWriter
     damage(store, log_key(STREAM, 1), change)
 
     with pytest.raises(StreamError):
-        from dpp_core.handover import Unit
-        from dpp_extractor.publish.admit import admit
-        from table import IDENTITY
-
-        admit(writer.head(), Unit(dataset="orders", object="public.orders"), IDENTITY)
+        admit_on_head(writer)
 
 
 def test_a_changed_first_commit_breaks_the_chain(writer: TableWriter, store: FakeStore):
