@@ -5,21 +5,16 @@ Both carry `protocol`; unknown fields are ignored on read, because operator N me
 what must not be ignored is named in `must_understand`. No secret may ever be in either.
 """
 
-import base64
 import json
-import zlib
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dpp_core.errors import SpecError
 from dpp_core.names import PROTOCOL, Reason, RunOutcome, UnitOutcome
 
-REPORT_LIMIT_BYTES: Final = 4096
 REQUEST_LIMIT_BYTES: Final = 128 * 1024
-HIGH_LIMIT_CHARACTERS: Final = 32
-_REPORT_PREFIX: Final = "dpp1:"
 FEATURES: Final = frozenset({"database", "replace", "append"})
 """What this version understands; a request that must be understood beyond it is refused with exit 20."""
 
@@ -146,96 +141,43 @@ class RunReport(_Document):
 def parse_request(body: bytes) -> RunRequest:
     """Read a RunRequest; refuse what this version does not understand before anything is read.
 
+    What must be understood comes first: a request of a newer form is told so, whatever its fields look like.
     Raises SpecError (exit 20) naming the feature or the field.
     """
     try:
-        request = RunRequest.model_validate_json(body)
-    except ValueError as error:
-        raise SpecError(f"The run request cannot be read: {error}") from error
-    unknown = sorted(set(request.must_understand) - FEATURES)
-    if unknown or request.protocol > PROTOCOL:
+        fields = json.loads(body)
+        _refuse_beyond(fields)
+        return RunRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
         raise SpecError(
-            f"The run request {request.run_id} needs {', '.join(unknown) or 'a newer protocol'}; this extractor "
-            f"speaks protocol {PROTOCOL} and understands {', '.join(sorted(FEATURES))}.",
+            f"The run request cannot be read: {place}: {first['msg']}.", field=place
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"The run request cannot be read: {error}.") from error
+
+
+def _refuse_beyond(fields: object) -> None:
+    """Refuse features and protocols of a later version; what is malformed is left to validation."""
+    if not isinstance(fields, dict):
+        return
+    wanted, protocol = fields.get("must_understand"), fields.get("protocol", PROTOCOL)
+    names = {str(name) for name in wanted} if isinstance(wanted, list) else set()
+    unknown = sorted(names - FEATURES)
+    if isinstance(protocol, int) and protocol > PROTOCOL:
+        unknown.append(f"protocol {protocol}")
+    if unknown:
+        raise SpecError(
+            f"The run request {fields.get('run_id')} needs {', '.join(unknown)}; this extractor speaks protocol "
+            f"{PROTOCOL} and understands {', '.join(sorted(FEATURES))}.",
             reason=Reason.FEATURE_NOT_UNDERSTOOD,
+            field="must_understand",
             fix="Use a newer extractor image.",
         )
-    return request
 
 
 def build_request_bytes(request: RunRequest) -> bytes:
     """Render a request canonically (sorted keys, no spaces), so that equal requests are equal bytes."""
     fields = request.model_dump(mode="json", exclude_none=True)
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def build_termination_message(report: RunReport) -> bytes:
-    """Fit a report into 4,096 bytes: zlib + base85; full, then with shorter messages, then failing units first.
-
-    100 worst-case units fit (tested); a report beyond that is cut to its failing units and says `truncated`.
-    """
-    for message_characters in (120, 60, 24, 0):
-        body = _encode(_shortened(report, message_characters))
-        if len(body) <= REPORT_LIMIT_BYTES:
-            return body
-    units = sorted(report.units, key=lambda unit: unit.code == 0)
-    while True:
-        units = units[: len(units) * 3 // 4]
-        cut = report.model_copy(update={"units": tuple(units), "truncated": True})
-        body = _encode(_shortened(cut, 24))
-        if len(body) <= REPORT_LIMIT_BYTES:
-            return body
-
-
-def parse_termination_message(body: bytes) -> RunReport:
-    """Read what `build_termination_message` wrote. Raises SpecError when it is anything else."""
-    text = body.decode("ascii", errors="replace").strip()
-    if not text.startswith(_REPORT_PREFIX):
-        raise SpecError("The termination message is not a DPP run report.")
-    try:
-        fields = json.loads(zlib.decompress(base64.b85decode(text.removeprefix(_REPORT_PREFIX))))
-        fields["units"] = [_unit_from_row(row) for row in fields["units"]]
-        return RunReport.model_validate(fields)
-    except (ValueError, zlib.error, KeyError, IndexError, TypeError) as error:
-        raise SpecError(f"The termination message is damaged: {error}") from error
-
-
-def _shortened(report: RunReport, message_characters: int) -> RunReport:
-    units = tuple(
-        unit.model_copy(
-            update={
-                "message": unit.message[:message_characters],
-                "high": unit.high[:HIGH_LIMIT_CHARACTERS],
-            }
-        )
-        for unit in report.units
-    )
-    return report.model_copy(update={"units": units})
-
-
-_ROW: Final = (
-    "dataset",
-    "outcome",
-    "seq",
-    "version",
-    "rows",
-    "quarantined",
-    "high",
-    "code",
-    "reason",
-    "message",
-    "fingerprint",
-)
-
-
-def _unit_from_row(row: list[object]) -> dict[str, object]:
-    return dict(zip(_ROW, row, strict=False))
-
-
-def _encode(report: RunReport) -> bytes:
-    fields = report.model_dump(mode="json", exclude={"units"})
-    fields["units"] = [
-        [unit.model_dump(mode="json")[name] for name in _ROW] for unit in report.units
-    ]
-    packed = zlib.compress(json.dumps(fields, separators=(",", ":")).encode(), 9)
-    return _REPORT_PREFIX.encode() + base64.b85encode(packed)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dpp_core import logs, telemetry
 from dpp_core.errors import DppError, InternalError, SpecError
-from dpp_core.handover import RunRequest, build_termination_message, parse_request
+from dpp_core.handover import RunRequest, parse_request
 from dpp_core.redaction import redact
+from dpp_core.termination import REPORT_LIMIT_BYTES, build_termination_message
 from dpp_extractor.settings import ExtractorSettings, read_settings
 
 
@@ -27,8 +28,12 @@ def main() -> int:
         logs.error("crashed", exception=error)
         code, message = InternalError.exit_code, f"{type(error).__name__}: {error}"
     logs.error("not_run", code=code, message=redact(message))
-    _leave_message(settings.termination_file, redact(message).encode()[:4096])
+    _leave_message(settings.termination_file, _cut(redact(message)))
     return code
+
+
+def _cut(text: str) -> bytes:
+    return text.encode()[:REPORT_LIMIT_BYTES].decode(errors="ignore").encode()
 
 
 def _read_request(path: Path) -> RunRequest:
@@ -52,7 +57,8 @@ def _carry_out(request: RunRequest, settings: ExtractorSettings) -> int:
         open_tools(request, Surroundings(os.environ, settings, stop)) as tools,
     ):
         report = run(request, tools)
-    _leave_message(settings.termination_file, build_termination_message(report))
+    names = [unit.dataset for unit in request.units]
+    _leave_message(settings.termination_file, build_termination_message(report, names))
     return report.exit_code
 
 

@@ -58,7 +58,7 @@ class Way:
 
     @property
     def is_published(self) -> bool:
-        return self.request.publish != "None"
+        return self.request.publish == "Live"
 
 
 def begin(intent: Intent, request: RunRequest, tools: Tools) -> Way:
