@@ -81,9 +81,12 @@ def _install_postgres() -> None:
         ["update", "-qq"],
         ["install", "-qq", "-y", "--no-install-recommends", "postgresql"],
     ):
-        subprocess.run(
-            ["apt-get", *arguments], env=environment, check=True, stdout=subprocess.DEVNULL
+        ended = subprocess.run(
+            ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False
         )
+        if ended.returncode != 0:
+            print(ended.stderr[-4000:], file=sys.stderr, flush=True)
+            ended.check_returncode()
 
 
 def _decline_default_cluster() -> None:

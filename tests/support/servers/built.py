@@ -82,16 +82,23 @@ def build(recipe: Recipe) -> Path:
 
 def _go_build(recipe: Recipe, target: Path) -> None:
     unfinished = target.with_suffix(".unfinished")
-    subprocess.run(
+    _run_quietly(
         [
             *(find_go(), "build", "-trimpath", "-buildvcs=false", "-mod=readonly"),
             *("-ldflags", "-s -w", "-o", str(unfinished), recipe.package),
         ],
         cwd=recipe.folder,
         env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
-        check=True,
     )
     unfinished.replace(target)
+
+
+def _run_quietly(command: list[str], cwd: Path, env: dict[str, str]) -> None:
+    """Run a command whose words matter only when it fails."""
+    ended = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        print(ended.stderr[-4000:], file=sys.stderr, flush=True)
+        ended.check_returncode()
 
 
 def find_go() -> str:
