@@ -147,7 +147,7 @@ def arrange_wholesaler(folder: Path) -> tuple[ModuleType, Path, Path, Path]:
     """Make the demo's ERP and its resource; give generator, database, resource and destination."""
     erp = load_erp()
     path, file = folder / "erp.sqlite", folder / "wholesaler.yaml"
-    erp.make(path)
+    erp.make(path, orders=5_000)
     sample = (FOLDER / "wholesaler.yaml").read_text(encoding="utf-8")
     file.write_text(sample.replace("out/erp.sqlite", str(path)), encoding="utf-8")
     return erp, path, file, folder / "out"

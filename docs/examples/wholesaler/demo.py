@@ -8,6 +8,7 @@ It must not use anything of DPP but the `dpp` command, as a user would.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -168,8 +169,8 @@ def show_customers() -> None:
 
 
 def print_rows(table: pa.Table) -> None:
-    for row in table.to_pylist():
-        print("      " + "  ".join(f"{value!s:<26}" for value in row.values()).rstrip())
+    for number, company, street, read_at in zip(*table.to_pydict().values(), strict=True):
+        print(f"      {number:<5} {street:<28} {read_at:%H:%M:%S.%f}  {company}")
 
 
 # --- reading a Delta table with nothing but its log and Parquet ---------------------------------
@@ -230,7 +231,8 @@ def say(number: int, sentence: str) -> None:
 def dpp(*arguments: str) -> None:
     """Run `dpp` as a user would. Raises DemoFailedError when it does not succeed."""
     print(f"    $ dpp {' '.join(arguments)}", flush=True)
-    code = subprocess.run([str(DPP), *arguments], check=False).returncode
+    quiet = os.environ | {"DPP_LOG_LEVEL": "WARNING"}
+    code = subprocess.run([str(DPP), *arguments], env=quiet, check=False).returncode
     if code != 0:
         raise DemoFailedError(f"`dpp {arguments[0]}` ended with exit code {code}.")
 
