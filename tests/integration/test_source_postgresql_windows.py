@@ -128,9 +128,13 @@ def test_our_own_reading_sessions_do_not_hold_the_window(
     database: Database, reader: Database
 ) -> None:
     database.execute(MONITORED)
-    with source_of(reader, "backfill") as other, other.snapshot(), source_of(reader) as source:
-        with source.snapshot() as view:
-            assert view.clocks.horizon_at == view.clocks.clock_at
+    with (
+        source_of(reader, "backfill") as other,
+        other.snapshot(),
+        source_of(reader) as source,
+        source.snapshot() as view,
+    ):
+        assert view.clocks.horizon_at == view.clocks.clock_at
 
 
 def test_a_foreign_session_of_our_name_does_hold_it(database: Database, reader: Database) -> None:

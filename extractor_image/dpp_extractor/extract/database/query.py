@@ -45,6 +45,7 @@ def build_read(
     forms: Mapping[str, Form],
     within: Where | None,
     limit_rows: int | None,
+    order: Form | None = None,
 ) -> Select[Any]:
     """Select the table's columns, each in the form its type needs; ordered by (cursor, key) within
     bounds.
@@ -56,8 +57,11 @@ def build_read(
     ]
     statement = select(*chosen).select_from(origin)
     if within is not None and source.cursor is not None:
-        statement = statement.where(*within(origin.c[source.cursor])).order_by(
-            *(origin.c[name] for name in dict.fromkeys((source.cursor, *source.key)))
+        cursor = origin.c[source.cursor]
+        first = () if order is None else (order(cursor),)
+        names = dict.fromkeys((source.cursor, *source.key))
+        statement = statement.where(*within(cursor)).order_by(
+            *first, *(origin.c[name] for name in names)
         )
     return statement if limit_rows is None else statement.limit(limit_rows)
 

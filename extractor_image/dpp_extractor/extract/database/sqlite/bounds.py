@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from dpp_extractor.batch import SourceColumn, Window
-from dpp_extractor.extract.database.query import Expression, Where
+from dpp_extractor.extract.database.query import Expression, Form, Where
 from dpp_extractor.extract.database.window import CursorValue, cursor_kind, parse_cursor
 
 _DAY_FORM: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
@@ -68,6 +68,13 @@ def build_unusable(column: SourceColumn) -> Where:
             func.strftime("%s", cursor).is_(None),
         )
     ]
+
+
+def build_order(column: SourceColumn) -> Form | None:
+    """Say what a read is ordered by before the bare cursor: texts of mixed forms sort wrongly."""
+    if not pa.types.is_timestamp(column.arrow_type):
+        return None
+    return lambda cursor: _comparable(column, cursor)
 
 
 def is_integer(cursor: Expression) -> list[ColumnElement[bool]]:

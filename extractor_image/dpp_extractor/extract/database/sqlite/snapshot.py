@@ -128,8 +128,10 @@ class SqliteSnapshot:
         self, table: SourceTable, window: Window | None, limit_rows: int | None
     ) -> Iterator[RawBatch]:
         found = self._described(table)
-        within = bounds.build_within(table.column(window.cursor), window) if window else None
-        statement = query.build_read(found.relation, table, {}, within, limit_rows)
+        column = table.column(window.cursor) if window else None
+        within = bounds.build_within(column, window) if column and window else None
+        order = bounds.build_order(column) if column else None
+        statement = query.build_read(found.relation, table, {}, within, limit_rows, order)
         with translated(f"Reading {table.object!r}"):
             cursor = self._connection.execute(bounds.compile_statement(statement))
             for rows in _read_blocks(cursor, self._limits.block_bytes):
