@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("core/dpp_core", "operator/dpp_operator", "extractor_image/dpp_extractor")
 MOST_MODULE_LINES = 400
+MOST_TEST_LINES = 600
 MOST_FUNCTION_LINES = 40
 MOST_ENTRY_LINES = 90
 ENTRY_FILES = ("extractor_image/dpp_extractor/unit.py", "extractor_image/dpp_extractor/run.py")
@@ -67,7 +68,7 @@ def _text_lines(path: Path) -> list[str]:
         return []
     try:
         return (ROOT / path).read_text().splitlines()
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, FileNotFoundError):
         return []
 
 
@@ -78,7 +79,9 @@ def test_there_is_something_to_look_at():
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_module_is_no_longer_than_the_law_allows(path):
-    assert len((ROOT / path).read_text().splitlines()) <= MOST_MODULE_LINES
+    most = MOST_TEST_LINES if path.name.startswith("test_") else MOST_MODULE_LINES
+
+    assert len((ROOT / path).read_text().splitlines()) <= most
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=str)
