@@ -137,25 +137,28 @@ def _columns(units: list[Fields], known: Sequence[str]) -> tuple[Fields, list[tu
             texts["place"] = [known.index(name) for name in names]
     else:
         texts["dataset"] = names
-    outcomes = sorted({unit["outcome"] for unit in units})
-    texts["outcomes"] = outcomes
+    outcomes = texts["outcomes"] = sorted({unit["outcome"] for unit in units})
+    known_by = {unit["reason"]: _number(unit["reason"]) for unit in units if unit["reason"]}
+    reasons = texts["reasons"] = sorted(known_by.values())
     packed_highs = [_pack_high(unit.get("high") or "") for unit in units]
     for name in _TEXTS:
         texts[name] = [unit.get(name, "") for unit in units]
     texts["high"] = [value if isinstance(value, str) else "" for _, value in packed_highs]
     numbers = {name: [unit.get(name) for unit in units] for name in _NUMBERS}
     numbers["outcome"] = [outcomes.index(unit["outcome"]) for unit in units]
-    numbers["reason"] = [unit["reason"] and _number(unit["reason"]) for unit in units]
+    numbers["reason"] = [
+        reasons.index(known_by[unit["reason"]]) if unit["reason"] else None for unit in units
+    ]
     numbers["form"] = [form for form, _ in packed_highs]
     numbers["instant"] = [value if isinstance(value, int) else None for _, value in packed_highs]
     return (
-        {name: value for name, value in texts.items() if not _is_blank(value)},
+        {name: value for name, value in texts.items() if name == "packed" or not _is_blank(value)},
         [(name, column) for name, column in numbers.items() if not _is_default(name, column)],
     )
 
 
 def _is_blank(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(item == "" for item in value)
+    return isinstance(value, list) and not any(value)
 
 
 def _is_default(name: str, column: Numbers) -> bool:
@@ -165,7 +168,7 @@ def _is_default(name: str, column: Numbers) -> bool:
 
 def _rows(texts: Fields, packed: bytes, datasets: Sequence[str]) -> list[Fields]:
     count = int(texts["count"])
-    names = texts["dataset"] if "of" not in texts else _recall(texts, datasets)
+    names = _recall(texts, datasets) if "of" in texts else texts.get("dataset", ())
     rows: list[Fields] = [{"dataset": name} for name in names]
     if len(rows) != count:
         raise ValueError(f"it names {len(rows)} of {count} units")
@@ -175,10 +178,12 @@ def _rows(texts: Fields, packed: bytes, datasets: Sequence[str]) -> list[Fields]
     for name in _TEXTS:
         _fill(rows, name, texts.get(name))
     blank: Numbers = [0] * count
-    outcomes = [UnitOutcome(word) for word in texts["outcomes"]]
+    outcomes = [UnitOutcome(word) for word in texts.get("outcomes", ())]
     _fill(rows, "outcome", [outcomes[number or 0] for number in numbers.get("outcome", blank)])
     reasons = {_number(reason): reason for reason in Reason}
-    _fill(rows, "reason", [reasons.get(number or 0) for number in numbers.get("reason", ())])
+    found = [reasons.get(number) for number in texts.get("reasons", ())]
+    places = numbers.get("reason", ())
+    _fill(rows, "reason", [None if place is None else found[place] for place in places])
     highs = zip(
         numbers.get("form", blank),
         texts.get("high", [""] * count),
@@ -207,7 +212,7 @@ def _digest(names: Sequence[str]) -> str:
 
 def _number(reason: str) -> int:
     """Number a reason by its name, so that both ends agree without a frozen order; unique (tested)."""
-    return int.from_bytes(hashlib.sha256(reason.encode()).digest()[:2])
+    return int.from_bytes(hashlib.sha256(reason.encode()).digest()[:3])
 
 
 # --- numbers, packed into one large number whose digits they are --------------------------------
