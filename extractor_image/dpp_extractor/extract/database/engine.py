@@ -40,7 +40,7 @@ def open_database(
     try:
         yield PostgresSource(connection, limits)
     finally:
-        connection.invalidate() if connection.closed else connection.close()
+        connection.close()
         engine.dispose()
 
 

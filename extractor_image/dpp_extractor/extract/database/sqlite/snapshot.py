@@ -30,6 +30,7 @@ _NOW: Final = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"
 _FETCH_ROWS: Final = 512
 _FIRST_FETCH_ROWS: Final = 16
 _NUMBER_BYTES: Final = 8
+_WIDE: Final = frozenset({str, bytes})
 
 
 class SqliteSource:
@@ -182,8 +183,9 @@ def _read_blocks(cursor: sqlite3.Cursor, block_bytes: int) -> Iterator[list[tupl
 
 
 def _size_bytes(rows: Sequence[tuple[Any, ...]]) -> int:
-    return sum(
-        len(cell) if isinstance(cell, str | bytes) else _NUMBER_BYTES
-        for row in rows
-        for cell in row
-    )
+    size = 0
+    for cells in zip(*rows, strict=True):
+        size += _NUMBER_BYTES * len(cells)
+        if not _WIDE.isdisjoint(map(type, cells)):
+            size += sum(len(cell) for cell in cells if isinstance(cell, str | bytes))
+    return size
