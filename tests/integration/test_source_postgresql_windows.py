@@ -233,6 +233,8 @@ def test_a_window_is_read_by_its_index_in_the_order_of_cursor_and_key(
     [
         ("date", ["2026-01-01", "2026-01-02", None], "2026-01-01", "2026-01-02", "date", [1]),
         ("bigint", ["5", "9223372036854775807"], "5", "9223372036854775808", "integer", [1, 2]),
+        ("bigint", ["-9223372036854775808"], None, "-9223372036854775808", "integer", []),
+        ("int", ["-7", "2147483647"], "-9223372036854775808", "2147483648", "integer", [1, 2]),
         (
             "timestamp",
             ["2026-01-01 00:00:00.000001", "2026-01-01 00:00:00"],
@@ -242,7 +244,7 @@ def test_a_window_is_read_by_its_index_in_the_order_of_cursor_and_key(
             [2],
         ),
     ],
-    ids=["date", "bigint", "naive timestamp"],
+    ids=["date", "bigint", "least bigint", "int", "naive timestamp"],
 )
 def test_a_window_is_half_open_on_every_kind_of_cursor(
     database: Database,

@@ -38,7 +38,7 @@ What the stages use:
 
 `window.decide_window(incremental, column, low, clocks, max_cursor=None) -> Window | None`
     Pure. `column` is the cursor's SourceColumn, `low` the watermark of the last commit (None: first
-    run). None means nothing is new; on a first run: commit the empty table, keep no watermark.
+    run). None means that nothing is new since `low`; a first run always gets a window.
 `window.cursor_kind(column) -> "timestamp" | "date" | "integer"`
     SpecError for a column that cannot be a cursor. `describe` has already asked it.
 """

@@ -25,6 +25,8 @@ from dpp_extractor.ports import Clocks
 
 LAG_WITH_HORIZON_SECONDS: Final = 1
 LAG_WITHOUT_HORIZON_SECONDS: Final = 300
+LEAST_INTEGER: Final = -(2**63)
+"""The bound of an empty table: no later number lies below it."""
 FUTURE_AFTER: Final = timedelta(days=1)
 
 CursorValue = datetime | date | int
@@ -40,24 +42,23 @@ def decide_window(
     clocks: Clocks,
     max_cursor: int | None = None,
 ) -> Window | None:
-    """Fix `[low, high)` before the first row is read; None when nothing can be new.
+    """Fix `[low, high)` before the first row is read; None when nothing can be new since `low`.
 
     `low` is the last commit's watermark in canonical text, None on the first run (then
-    `incremental.initial`, then the beginning). `max_cursor` is the greatest integer cursor in the
-    snapshot. Calling it twice gives the same.
+    `incremental.initial`, then the beginning). A first run always has a window, if need be an empty
+    one, since it always commits. `max_cursor` is the greatest integer cursor in the snapshot, None
+    for an empty table. Calling it twice gives the same.
 
     Raises SpecError for a cursor or `initial` that cannot be used, StreamError (29) for a watermark
     of another type.
     """
     kind = cursor_kind(column)
-    first = _watermark(column, low) if low is not None else _initial(column, incremental.initial)
-    if kind == "integer":
-        high: CursorValue | None = None if max_cursor is None else max_cursor + 1
-        held = ""
-    else:
-        high, held = _time_high(incremental, column, clocks)
-    if high is None or (first is not None and not _is_before(first, high)):
-        return None
+    first = _initial(column, incremental.initial) if low is None else _watermark(column, low)
+    high, held = _high(incremental, column, clocks, max_cursor)
+    if first is not None and not _is_before(first, high):
+        if low is not None:
+            return None
+        high = first
     return Window(
         cursor=column.name,
         kind=kind,
@@ -162,9 +163,11 @@ def earliest_local(instant: datetime, zone: ZoneInfo) -> datetime:
     return (upper.astimezone(UTC) + after).replace(tzinfo=None, microsecond=0)
 
 
-def _time_high(
-    incremental: Incremental, column: SourceColumn, clocks: Clocks
+def _high(
+    incremental: Incremental, column: SourceColumn, clocks: Clocks, max_cursor: int | None
 ) -> tuple[CursorValue, str]:
+    if cursor_kind(column) == "integer":
+        return (LEAST_INTEGER if max_cursor is None else max_cursor + 1), ""
     lag = timedelta(seconds=decide_lag_seconds(incremental.lag_seconds, clocks))
     bound, held = clocks.clock_at, ""
     if clocks.horizon_at is not None and clocks.horizon_at < bound:

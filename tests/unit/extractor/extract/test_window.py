@@ -87,7 +87,9 @@ CASES = {
     ),
     "date not over": Case(DAY, SEEN, None, low="2026-03-10"),
     "initial": Case(ZONED, SEEN, "2026-03-10T11:59:59.654321+00:00", initial="2026-01-01"),
-    "initial in the future": Case(ZONED, SEEN, None, initial="2027-01-01"),
+    "initial in the future is an empty window": Case(
+        ZONED, SEEN, "2027-01-01T00:00:00.000000+00:00", initial="2027-01-01"
+    ),
     "low wins over initial": Case(
         ZONED, SEEN, None, low="2026-03-11T00:00:00.000000+00:00", initial="2020-01-01"
     ),
@@ -95,7 +97,9 @@ CASES = {
     "integers, nothing new": Case(NUMBER, SEEN, None, low="42", max_cursor=41),
     "integers, one new": Case(NUMBER, SEEN, "43", low="42", max_cursor=42),
     "integers, greatest row gone": Case(NUMBER, SEEN, None, low="42", max_cursor=7),
-    "integers, empty table": Case(NUMBER, SEEN, None),
+    "integers, empty table": Case(NUMBER, SEEN, "-9223372036854775808"),
+    "integers, table emptied": Case(NUMBER, SEEN, None, low="42"),
+    "integers, initial above all": Case(NUMBER, SEEN, "100", initial="100", max_cursor=41),
     "integers, initial": Case(NUMBER, SEEN, "42", initial="-5", max_cursor=41),
     "integers, the greatest there is": Case(
         NUMBER, SEEN, "9223372036854775808", max_cursor=2**63 - 1
