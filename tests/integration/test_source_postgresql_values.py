@@ -14,7 +14,7 @@ from dpp_extractor.batch import RawBatch, Rejected, SourceTable
 from dpp_extractor.extract.database.engine import open_database
 from dpp_extractor.extract.database.limits import Limits
 from dpp_extractor.ports import Snapshot
-from servers.postgres import Database
+from servers.postgres import Database, Postgres
 
 
 @contextmanager
@@ -162,25 +162,35 @@ EXACT: list[tuple[str, pa.DataType, list[str], list[Any]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def shared(postgres: Postgres) -> Iterator[Database]:
+    """Give one database for all types: each test has a table of its own in it."""
+    database = postgres.create_database()
+    database.execute(
+        "CREATE TYPE mood AS ENUM ('sad', 'so-so'); CREATE TYPE pair AS (n int, s text);"
+        "CREATE DOMAIN price_inner AS numeric(9,3); CREATE DOMAIN price_domain AS price_inner"
+    )
+    yield database
+    postgres.drop_database(database)
+
+
 @pytest.mark.parametrize(
     ("type_name", "arrow_type", "given", "expected"), EXACT, ids=[case[0] for case in EXACT]
 )
 def test_every_value_and_null_come_exactly(
-    database: Database,
+    shared: Database,
     type_name: str,
     arrow_type: pa.DataType,
     given: list[str],
     expected: list[Any],
 ) -> None:
-    database.execute("CREATE TYPE mood AS ENUM ('sad', 'so-so')")
-    database.execute("CREATE TYPE pair AS (n int, s text)")
-    database.execute("CREATE DOMAIN price_inner AS numeric(9,3)")
-    database.execute("CREATE DOMAIN price_domain AS price_inner")
-    database.execute(f"CREATE TABLE t (v {type_name})")
-    database.execute("INSERT INTO t VALUES (NULL)")
-    for value in given:
-        database.execute(f"INSERT INTO t VALUES (CAST(%s AS text)::{type_name})", [value])
-    table, batches = read_all(database, "t")
+    shared.execute(f'CREATE TABLE "of {type_name}" (v {type_name})')
+    shared.execute(
+        f'INSERT INTO "of {type_name}" VALUES (NULL)'
+        + f", (CAST(%s AS text)::{type_name})" * len(given),
+        given,
+    )
+    table, batches = read_all(shared, f"of {type_name}")
     assert table.columns[0].arrow_type == arrow_type
     assert rejected_of(batches) == []
     assert [row["v"] for row in rows_of(batches)] == [None, *expected]
@@ -239,21 +249,22 @@ UNREPRESENTABLE = [
 
 @pytest.mark.parametrize(("type_name", "value"), UNREPRESENTABLE)
 def test_a_value_without_a_standard_form_is_rejected_alone_and_whole(
-    database: Database, type_name: str, value: str
+    shared: Database, type_name: str, value: str
 ) -> None:
-    database.execute(f"CREATE TABLE t (id int, v {type_name}, note text)")
-    database.execute(
-        f"INSERT INTO t SELECT n, CASE WHEN n IN (3, 77) THEN CAST(%s AS text)::{type_name} END,"
+    name = f"{type_name} {value}"
+    shared.execute(f'CREATE TABLE "{name}" (id int, v {type_name}, note text)')
+    shared.execute(
+        f'INSERT INTO "{name}" SELECT n, CASE WHEN n IN (3, 77) THEN CAST(%s AS text)::{type_name} END,'
         " 'note, ' || n FROM generate_series(1, 100) n",
         [value],
     )
-    _, batches = read_all(database, "t", block_bytes=400)
+    _, batches = read_all(shared, name, block_bytes=400)
     rejected = rejected_of(batches)
     assert sorted(row["id"] for row in rows_of(batches)) == [
         n for n in range(1, 101) if n not in (3, 77)
     ]
     assert [(row.rule, row.column) for row in rejected] == [("type", "v")] * 2
-    text = database.execute("SELECT v::text FROM t WHERE id = 3")[0][0]
+    text = shared.execute(f'SELECT v::text FROM "{name}" WHERE id = 3')[0][0]
     assert text.removesuffix("+00") in str(rejected[0].values["v"])
     assert rejected[0].values["note"] == "note, 3"
     assert value not in rejected[0].detail
