@@ -20,6 +20,7 @@
     ├── VaultUnavailableError        30   temporary: sealed, standby, unreachable
     ├── InternalError                70   our bug
     ├── TemporaryFailure             75   try again; what was committed stays
+    │   └── DeadlineError            75   the run's time is over, so the other units stop too
     └── StoppedError                143   stopped by a signal
 
 Each class is born permanent or temporary and carries its exit code and default reason. Drivers' errors are
@@ -67,7 +68,6 @@ class UsageError(DppError):
 
 class SpecError(DppError):
     exit_code = 20
-    is_shared = True
     default_reason = Reason.INVALID_SPEC
 
 
@@ -188,6 +188,11 @@ class TemporaryFailure(DppError):  # noqa: N818 - it is not an error: the same r
     exit_code = 75
     is_temporary = True
     default_reason = Reason.OVERTAKEN
+
+
+class DeadlineError(TemporaryFailure):
+    is_shared = True
+    default_reason = Reason.DEADLINE_EXCEEDED
 
 
 class StoppedError(DppError):

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from dpp_core import logs
 from dpp_core.errors import DppError
 from dpp_core.handover import RunRequest, Unit
 from dpp_core.names import UnitOutcome
@@ -51,6 +52,8 @@ def read_heads(request: RunRequest, tools: Tools) -> Heads:
             if error.is_shared:
                 raise
             ended.append(outcome.build_failed(unit, error))
+        except Exception as error:  # noqa: BLE001 - what goes wrong in a unit stays with the unit
+            ended.append(outcome.build_failed(unit, outcome.translate(unit.dataset, error)))
     is_new_here = any(head.version < 0 for _, head in sound)
     warnings = _preflight(tools) if is_new_here and request.publish == "Live" else ()
     blocks = (
@@ -64,7 +67,7 @@ def read_heads(request: RunRequest, tools: Tools) -> Heads:
 def _read_one(unit: Unit, request: RunRequest, tools: Tools) -> Head:
     stream = Stream(request.namespace, request.extraction, unit.dataset)
     owner = Owner(request.cluster, request.namespace, request.extraction, request.distributor)
-    hooks = Hooks(at=tools.hook)
+    hooks = Hooks(tools.hook, tools.pause)
     is_published = request.publish == "Live"
     if is_published:
         claim(tools.store, stream, owner, hooks=hooks)
@@ -75,7 +78,8 @@ def _read_one(unit: Unit, request: RunRequest, tools: Tools) -> Head:
 
 
 def _preflight(tools: Tools) -> tuple[str, ...]:
-    found = probe(tools.store, token=tools.new_id(), now=tools.now, hooks=Hooks(at=tools.hook))
+    hooks = Hooks(tools.hook, tools.pause)
+    found = probe(tools.store, token=tools.new_id(), now=tools.now, hooks=hooks)
     if not found.is_clock_off:
         return ()
     return (
@@ -89,9 +93,17 @@ def _read_settled(request: RunRequest, tools: Tools) -> dict[str, UnitRecord]:
     prefix = runs_prefix(request.namespace, request.extraction, request.run_id)
     settled: dict[str, UnitRecord] = {}
     for entry in tools.store.list(prefix):
-        fields = json.loads(tools.store.get(entry.key) or b"{}")
-        for record in map(UnitRecord.model_validate, fields.get("units", ())):
+        for record in _read_units(entry.key, tools.store.get(entry.key)):
             is_over = record.outcome in (UnitOutcome.BLOCKED, UnitOutcome.FAILED)
             if is_over and record.code in _SETTLED_CODES:
                 settled[record.dataset] = record
     return settled
+
+
+def _read_units(key: str, body: bytes | None) -> tuple[UnitRecord, ...]:
+    """Read the units of an earlier try; a record that says nothing to this version only costs a read."""
+    try:
+        return tuple(map(UnitRecord.model_validate, json.loads(body or b"{}").get("units", ())))
+    except (ValueError, TypeError, AttributeError) as error:
+        logs.warning("record_not_understood", key=key, message=str(error)[:200])
+        return ()

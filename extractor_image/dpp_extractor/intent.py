@@ -40,6 +40,7 @@ class Intent:
     approved: tuple[str, ...]
     warnings: tuple[str, ...]
     always_commits: bool
+    future_rows: int = 0
 
 
 def decide_intent(
@@ -61,6 +62,7 @@ def decide_intent(
     )
     approved = admission.approved + _approve_schema(unit, schema, head, blocks)
     is_unchanged = window is None and unit.incremental is not None and _has_commit(head, admission)
+    future_rows, first = snapshot.count_future(table, window.cursor) if window else (0, "")
     if not is_unchanged:
         check_key(unit.dataset, unit.key, snapshot.duplicate_keys(table, window))
     return Intent(
@@ -75,8 +77,10 @@ def decide_intent(
         identity=identity,
         read_at=decide_read_at(head, snapshot.snapshot_at),
         approved=approved,
-        warnings=_warnings(unit, table, window, snapshot, schema),
+        warnings=_warnings(table, window, snapshot, schema)
+        + _warn_future(window, future_rows, first),
         always_commits=replaces_all or head.live is None,
+        future_rows=future_rows,
     )
 
 
@@ -120,25 +124,24 @@ def _approve_schema(
 
 
 def _warnings(
-    unit: Unit,
-    table: SourceTable,
-    window: Window | None,
-    snapshot: Snapshot,
-    schema: SchemaPlan,
+    table: SourceTable, window: Window | None, snapshot: Snapshot, schema: SchemaPlan
 ) -> tuple[str, ...]:
     found = [f"Column {name} is new." for name in schema.added]
     found += [f"Column {name} became wider." for name in schema.widened]
-    if window is None or unit.incremental is None:
+    if window is None:
         return tuple(found)
     if window.reason:
         found.append(f"{window.reason}: {snapshot.clocks.holder}".rstrip(": "))
     null_rows = snapshot.count_null_cursor(table, window.cursor)
     if null_rows:
         found.append(f"{null_rows:,} rows without {window.cursor} were left out (nulls: Exclude).")
-    future, first = snapshot.count_future(table, window.cursor)
-    if future:
-        found.append(
-            f"{future:,} rows have a {window.cursor} more than a day ahead of the source's clock, the first is "
-            f"{first}; they come when their time does."
-        )
     return tuple(found)
+
+
+def _warn_future(window: Window | None, rows: int, first: str) -> tuple[str, ...]:
+    if window is None or not rows:
+        return ()
+    return (
+        f"{rows:,} rows have a {window.cursor} more than a day ahead of the source's clock, the first is {first}; "
+        "they come when their time does.",
+    )

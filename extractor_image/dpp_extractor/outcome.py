@@ -1,8 +1,14 @@
-"""How one unit ended, as a record. Called by `unit` for good ends and by `run` for the others. Pure."""
+"""How one unit ended, as a record. Called by `unit` for good ends and by `run` for the others.
 
+Pure, but for the log line of a crash.
+"""
+
+import errno
 from dataclasses import asdict
+from typing import Final
 
-from dpp_core.errors import DppError
+from dpp_core import logs
+from dpp_core.errors import DppError, InternalError, ResourcesError
 from dpp_core.handover import Unit
 from dpp_core.names import UnitOutcome
 from dpp_core.records import CountsRecord, UnitRecord, WindowRecord
@@ -12,7 +18,10 @@ from dpp_extractor.intent import Intent
 from dpp_extractor.publish.commit import Committed
 from dpp_extractor.publish.draft import OurCommit
 
-_BLOCKING = (24, 25)
+_BLOCKING: Final = (24, 25)
+_RESOURCE_ERRNOS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
 
 def build_committed(intent: Intent, written: Written, committed: Committed) -> UnitRecord:
@@ -83,6 +92,18 @@ def build_skipped(unit: Unit, error: DppError) -> UnitRecord:
         reason=error.reason,
         message=redact(f"Not tried: {error.message}"),
     )
+
+
+def translate(what: str, error: Exception) -> DppError:
+    """Name what no adapter foresaw: resources that ran out (28), else our bug (70), with the line that says where."""
+    is_full = isinstance(error, MemoryError) or getattr(error, "errno", None) in _RESOURCE_ERRNOS
+    message = f"{what}: {type(error).__name__}: {error}"
+    if is_full:
+        return ResourcesError(
+            message, fix="Give the run more memory, disk or descriptors; nothing was committed."
+        )
+    logs.error("crashed", exception=error)
+    return InternalError(message, fix="This is a bug; please report it with the log line.")
 
 
 def _build(intent: Intent, written: Written | None) -> UnitRecord:

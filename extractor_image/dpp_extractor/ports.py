@@ -176,6 +176,7 @@ class Tools:
     """All that a run needs from outside, built by `wiring`, faked by tests.
 
     `open_source` connects (and retries connecting). `hook` is called at named points and does nothing in production.
+    `pause` waits between two tries of a conditional write, given the number of tries so far; a stop ends the wait.
     `progress` gets (dataset, rows so far, bytes so far) once a batch. `index` is None when none is configured.
     """
 
@@ -187,6 +188,7 @@ class Tools:
     new_id: Callable[[], str]
     hook: Callable[[str], None]
     progress: Callable[[str, int, int], None]
+    pause: Callable[[int], None]
     code_version: str = ""
 
 

@@ -30,6 +30,8 @@ def run(request: RunRequest, tools: Tools) -> RunReport:
                 _extract_units(heads, tools, attempt)
         except DppError as error:
             attempt.end_rest(error)
+        except Exception as error:  # noqa: BLE001 - the record is written whatever happened
+            attempt.end_rest(outcome.translate("The run", error))
         return trial.finish(attempt, tools)
 
 
@@ -54,7 +56,5 @@ def _extract_one(
         return extract_unit(unit, head, snapshot, request, tools, heads.blocks)
     except DppError:
         raise
-    except (
-        Exception
-    ) as error:  # the one place: whatever else goes wrong in a unit stays with the unit
-        raise trial.translate(unit, error) from error
+    except Exception as error:  # whatever else goes wrong in a unit stays with the unit
+        raise outcome.translate(unit.dataset, error) from error

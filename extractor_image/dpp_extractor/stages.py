@@ -16,6 +16,7 @@ from dpp_core.handover import RunRequest, build_request_bytes
 from dpp_core.records import UnitRecord
 from dpp_extractor.batch import Counts, Part, RawBatch, Rejected, Written
 from dpp_extractor.check.rules import check_quarantine, check_rows
+from dpp_extractor.guard.deadline import COMMIT_RESERVE_SECONDS, Deadline
 from dpp_extractor.intent import Intent
 from dpp_extractor.ports import Put, Snapshot, Tools
 from dpp_extractor.publish import commit as publishing
@@ -68,10 +69,12 @@ def begin(intent: Intent, request: RunRequest, tools: Tools) -> Way:
 
 
 def extract(way: Way, snapshot: Snapshot) -> Iterator[RawBatch]:
-    """Stage 1: pull batches; a stop that was asked for takes effect between two of them."""
+    """Stage 1: pull batches; a stop that was asked for, or the deadline, takes effect between two of them."""
     limit_rows = way.request.limit_rows
+    deadline = Deadline(way.request.deadline_at, way.tools.store.now)
     for raw in snapshot.read(way.intent.table, way.intent.window, limit_rows):
         way.tools.stop.raise_if_stopped()
+        deadline.raise_if_over(COMMIT_RESERVE_SECONDS)
         way.tally.read_rows += raw.rows.num_rows + len(raw.rejected)
         _set_aside(way, raw.rejected)
         yield raw
@@ -108,7 +111,7 @@ def write(way: Way, batches: Iterable[pa.RecordBatch]) -> tuple[Part, ...]:
             attempt_id=way.attempt_id,
             number=number,
             metadata=_object_metadata(way),
-            hooks=Hooks(at=way.tools.hook),
+            hooks=_hooks(way),
         )
 
     parts = tuple(
@@ -128,7 +131,12 @@ def settle(way: Way, parts: tuple[Part, ...], head: Head, blocks: tuple[Block, .
     written = Written(
         attempt_id=way.attempt_id,
         parts=parts,
-        counts=Counts(read=tally.read_rows, quarantined=len(tally.rejected), written=written_rows),
+        counts=Counts(
+            read=tally.read_rows,
+            quarantined=len(tally.rejected),
+            written=written_rows,
+            future=intent.future_rows,
+        ),
         size_bytes=sum(part.size_bytes for part in parts),
         approved=approved,
         is_news=bool(parts or tally.rejected or intent.always_commits),
@@ -169,7 +177,7 @@ def publish(way: Way, written: Written, head: Head, snapshot: Snapshot) -> publi
         head,
         draft,
         deadline_at=request.deadline_at,
-        hooks=Hooks(at=way.tools.hook),
+        hooks=_hooks(way),
     )
 
 
@@ -191,6 +199,10 @@ def index(way: Way, done: UnitRecord) -> bool:
     )
     way.tools.hook("indexed")
     return all(saved)
+
+
+def _hooks(way: Way) -> Hooks:
+    return Hooks(way.tools.hook, way.tools.pause)
 
 
 def _set_aside(way: Way, rejected: Iterable[Rejected]) -> None:
@@ -222,9 +234,10 @@ def _put_quarantine(way: Way) -> str:
     body = build_quarantine(keep_under_table_names(way.tally.rejected, names))
     key = quarantine_key(way.stream, way.request.run_id, f"{way.attempt_id}.jsonl")
     store = way.tools.store
-    for _ in range(_QUARANTINE_TRIES):
+    for tries in range(_QUARANTINE_TRIES):
         if store.put_if_absent(key, body) is Put.CREATED or store.get(key) == body:
             return key
+        way.tools.pause(tries)
     raise DestinationUnavailableError(
         f"The rejected rows of {way.intent.unit.dataset} could not be written to {store.uri}/{key}; nothing was "
         "committed.",

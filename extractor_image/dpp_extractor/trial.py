@@ -3,14 +3,13 @@
 Called by `run` only. The record is written whatever happened; an index that is down changes nothing but a word in it.
 """
 
-import errno
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from dpp_core import logs
-from dpp_core.errors import DestinationUnavailableError, DppError, InternalError, ResourcesError
-from dpp_core.handover import RunReport, RunRequest, Unit, build_request_bytes
+from dpp_core.errors import DestinationUnavailableError, DppError
+from dpp_core.handover import RunReport, RunRequest, build_request_bytes
 from dpp_core.records import RunRecord, UnitRecord
 from dpp_core.redaction import redact
 from dpp_extractor import outcome
@@ -25,9 +24,6 @@ from dpp_extractor.record.run import (
 )
 
 _TRIES: Final = 3
-_RESOURCE_ERRNOS: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-)
 
 
 @dataclass(slots=True)
@@ -73,18 +69,6 @@ def _told(record: UnitRecord) -> dict[str, Any]:
         "message": record.message,
     }
     return {name: value for name, value in fields.items() if value not in (None, "")}
-
-
-def translate(unit: Unit, error: Exception) -> DppError:
-    """Name what no adapter foresaw: resources that ran out (28), else our bug (70)."""
-    is_full = isinstance(error, MemoryError) or getattr(error, "errno", None) in _RESOURCE_ERRNOS
-    message = f"{unit.dataset}: {type(error).__name__}: {error}"
-    if is_full:
-        return ResourcesError(
-            message, fix="Give the run more memory, disk or descriptors; nothing was committed."
-        )
-    logs.error("unit_crashed", exception=error)
-    return InternalError(message, fix="This is a bug; please report it with the log line.")
 
 
 def describe_source(request: RunRequest, snapshot: Snapshot) -> dict[str, Any]:
@@ -151,9 +135,10 @@ def _put_documents(record: RunRecord, request: RunRequest, tools: Tools) -> None
 
 
 def _put(tools: Tools, key: str, body: bytes) -> None:
-    for _ in range(_TRIES):
+    for tries in range(_TRIES):
         if tools.store.put_if_absent(key, body) is Put.CREATED or tools.store.get(key) is not None:
             return
+        tools.pause(tries)
     raise DestinationUnavailableError(f"{tools.store.uri}/{key} could not be written.")
 
 

@@ -20,6 +20,7 @@ from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
 from dpp_extractor.guard.deadline import Deadline, Stop
 from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
 from dpp_extractor.ports import Index, ReadSecret, Source, Store, Tools
+from dpp_extractor.publish.hooks import wait_seconds
 from dpp_extractor.settings import ExtractorSettings
 
 
@@ -58,6 +59,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             new_id=ids.new_id,
             hook=build_kill_hook(around.settings.kill_at),
             progress=around.progress,
+            pause=lambda tries: around.stop.sleep(wait_seconds(tries)),
             code_version=find_code_version(),
         )
 

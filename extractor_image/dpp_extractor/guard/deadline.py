@@ -9,7 +9,7 @@ committed; that stays by itself.
         retry = retrying(RetryPolicy(), deadline=deadline, sleep=stop.sleep)
         for batch in batches:
             stop.raise_if_stopped()         # StoppedError, exit 143, after the current batch
-            deadline.raise_if_over()        # TemporaryFailure DeadlineExceeded, exit 75
+            deadline.raise_if_over()        # DeadlineError, exit 75
 """
 
 import signal
@@ -21,8 +21,7 @@ from datetime import datetime
 from types import FrameType
 from typing import Final
 
-from dpp_core.errors import StoppedError, TemporaryFailure
-from dpp_core.names import Reason
+from dpp_core.errors import DeadlineError, StoppedError
 
 COMMIT_RESERVE_SECONDS: Final = 60
 """No commit is sent later than this before the deadline (data-log.md, rule 4)."""
@@ -44,11 +43,10 @@ class Deadline:
         return self.remaining_seconds() > COMMIT_RESERVE_SECONDS
 
     def raise_if_over(self, reserve_seconds: float = 0) -> None:
-        """Raise TemporaryFailure (75, DeadlineExceeded) when no more than the reserve is left."""
+        """Raise DeadlineError (75) when no more than the reserve is left."""
         if self.remaining_seconds() <= reserve_seconds:
-            raise TemporaryFailure(
+            raise DeadlineError(
                 f"The deadline {self.ends_at.isoformat()} is reached; what was committed stays.",
-                reason=Reason.DEADLINE_EXCEEDED,
                 fix="Start the run again, or raise run.deadlineSeconds.",
             )
 

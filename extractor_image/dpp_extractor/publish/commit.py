@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from dpp_core.errors import (
+    DeadlineError,
     DestinationUnavailableError,
     DppError,
     FencedError,
@@ -82,7 +83,7 @@ def commit(
 ) -> Committed:
     """Commit a draft on the head that was read before its source snapshot was opened.
 
-    Raises FencedError (27), TemporaryFailure (75: overtaken, a part missing, too late), StreamError
+    Raises FencedError (27), TemporaryFailure (75: overtaken, a part missing; DeadlineError: too late), StreamError
     (29: the table is not ours any more), DestinationUnavailableError (26: outcome unknown, the same
     run finds out when it is started again).
     """
@@ -255,7 +256,7 @@ _ENDS: Final[dict[Verdict, _End]] = {
         "Run it again, and keep the vacuum's retention at seven days or more.",
     ),
     Verdict.LATE: _End(
-        TemporaryFailure,
+        DeadlineError,
         Reason.DEADLINE_EXCEEDED,
         "Version {version} of {dataset} was not committed: less than a minute was left to the deadline.",
         "Raise run.deadlineSeconds, or run it again.",

@@ -32,9 +32,14 @@ def do_nothing(_point: str) -> None:
     """Pass a point without doing anything."""
 
 
+def wait_seconds(tries: int) -> float:
+    """Say how long to wait: 0.5 s after the first try, doubling, never over 30 s."""
+    return float(min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2 ** min(tries, 10)))
+
+
 def wait_longer(tries: int) -> None:
-    """Wait 0.5 s after the first try, twice as long after each further one, never over 30 s."""
-    threading.Event().wait(min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2 ** min(tries, 10)))
+    """Wait between two tries, and nothing ends the wait; a run waits through its stop instead."""
+    threading.Event().wait(wait_seconds(tries))
 
 
 def wait_never(_tries: int) -> None:

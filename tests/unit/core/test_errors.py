@@ -39,10 +39,10 @@ FROZEN = {
 # class -> (exit code, temporary, shared, default reason)
 TREE = {
     "UsageError": (2, False, False, Reason.INVALID_SPEC),
-    "SpecError": (20, False, True, Reason.INVALID_SPEC),
-    "PolicyError": (20, False, True, Reason.INVALID_POLICY),
-    "TenancyError": (20, False, True, Reason.TENANCY_DENIED),
-    "SpecTooLargeError": (20, False, True, Reason.SPEC_TOO_LARGE),
+    "SpecError": (20, False, False, Reason.INVALID_SPEC),
+    "PolicyError": (20, False, False, Reason.INVALID_POLICY),
+    "TenancyError": (20, False, False, Reason.TENANCY_DENIED),
+    "SpecTooLargeError": (20, False, False, Reason.SPEC_TOO_LARGE),
     "CredentialsMissingError": (21, False, True, Reason.CREDENTIALS_UNAVAILABLE),
     "CredentialsRefusedError": (22, False, True, Reason.CREDENTIALS_REFUSED),
     "SourceUnavailableError": (23, True, True, Reason.SOURCE_UNREACHABLE),
@@ -57,6 +57,7 @@ TREE = {
     "SourceObjectError": (31, False, False, Reason.SOURCE_OBJECT_MISSING),
     "InternalError": (70, False, False, Reason.INTERNAL),
     "TemporaryFailure": (75, True, False, Reason.OVERTAKEN),
+    "DeadlineError": (75, True, True, Reason.DEADLINE_EXCEEDED),
     "StoppedError": (143, True, True, Reason.STOPPED_BY_SIGNAL),
 }
 
