@@ -50,7 +50,7 @@ contracts: setup ## Check which module may import which
 	@$(BIN)/lint-imports
 
 unit: setup ## Run the unit tests and the laws of the repository
-	@$(PY) -m pytest tests/unit tests/docs -q $(PYTEST_ARGS)
+	@$(PY) -m pytest tests/unit tests/docs -q -m "not slow" $(PYTEST_ARGS)
 
 test: setup servers ## Set up everything that is missing and run every test
 	@$(PY) -m pytest -m "not spark" $(PYTEST_ARGS)

@@ -13,6 +13,8 @@ from dpp_core.spec.extraction import ExtractionSpec
 from equality import sqlite_rows
 from wholesaler import DATASETS, FOLDER, good_rows, load_erp
 
+pytestmark = pytest.mark.slow
+
 MONDAY = datetime(2026, 1, 5, 9, 30, 0, 1, tzinfo=UTC)
 
 
