@@ -56,7 +56,7 @@ test: setup servers ## Set up everything that is missing and run every test
 	@$(PY) -m pytest -m "not spark" $(PYTEST_ARGS)
 
 test-spark: setup $(SPARK)/.ready ## Prove that Spark reads the tables too (needs Java 17; brings 500 MB)
-	@$(PY) -m pytest tests/spark -m spark --timeout 900 $(PYTEST_ARGS)
+	@$(PY) -m pytest tests/spark -m spark -s --timeout 900 $(PYTEST_ARGS)
 
 $(SPARK)/.ready: requirements/spark.txt
 	@echo "setting up $(SPARK) with Spark and Delta (once, about a minute) ..."
