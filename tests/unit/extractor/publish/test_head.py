@@ -137,6 +137,15 @@ def test_a_gap_needs_a_person(version: int, writer: TableWriter, store: FakeStor
     assert reason_of(writer) is Reason.STREAM_CHAIN_BROKEN
 
 
+def test_a_gap_where_a_stranger_was_needs_a_person_too(writer: TableWriter, store: FakeStore):
+    writer.add(number_rows([1]))
+    store.put_raw(log_key(STREAM, 1), b'{"commitInfo":{"operation":"OPTIMIZE"}}\n')
+    writer.add(number_rows([2]))
+    store.delete(log_key(STREAM, 1))
+
+    assert reason_of(writer) is Reason.STREAM_CHAIN_BROKEN
+
+
 @pytest.mark.parametrize(
     "change",
     [
