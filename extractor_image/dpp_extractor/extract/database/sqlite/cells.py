@@ -1,8 +1,7 @@
-"""Turn a block of SQLite's values into Arrow, and find those that their column's declared type
-cannot mean.
+"""Read SQLite's values as their column's declared type means them, a column or a cell at a time.
 
-Called by `snapshot`. Pure. A whole column goes to Arrow at once when all its values are of the
-storage class that it should have; only else is it looked at cell by cell.
+Called by `rows`. Pure. SQLite keeps any value in any column, so each is judged by its storage class and
+its form; whatever would be changed by becoming the Arrow type is refused.
 """
 
 import re
@@ -15,10 +14,7 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dpp_extractor.batch import RawBatch, Rejected, SourceColumn
 from dpp_extractor.extract.database.sqlite.types import Kind
-
-RULE: Final = "type"
 
 T = TypeVar("T")
 
@@ -27,22 +23,9 @@ _TIMESTAMP: Final = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,6
 _ZONE: Final = re.compile(r"(.+?)(Z|[+-]\d\d:\d\d)")
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
-_ALLOWED: Final = {
-    Kind.INTEGER: "a whole number of 64 bits",
-    Kind.BOOLEAN: "0 or 1",
-    Kind.REAL: "a number",
-    Kind.DECIMAL: "a number that fits its digits exactly",
-    Kind.DATE: "text YYYY-MM-DD",
-    Kind.TIMESTAMP: "text YYYY-MM-DD HH:MM:SS[.ffffff] without a zone",
-    Kind.TIMESTAMPTZ: "text YYYY-MM-DD HH:MM:SS[.ffffff] with Z, an offset, or nothing for UTC",
-    Kind.BLOB: "bytes",
-    Kind.TEXT: "valid UTF-8 text",
-    Kind.ANY: "a number or valid UTF-8 text",
-}
-
 
 class RefusedError(ValueError):
-    """A cell does not fit; stays inside this module."""
+    """A cell does not fit; `rows` turns it into a rejected row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +40,6 @@ class Reader:
     cell: Callable[[Any, pa.DataType], Any]
 
 
-def build_batch(
-    rows: Sequence[Sequence[Any]], columns: Sequence[SourceColumn], kinds: Sequence[Kind]
-) -> RawBatch:
-    """Build one block. `rows` are tuples in the order of the columns; bad ones come back as
-    `Rejected`.
-    """
-    cells = list(zip(*rows, strict=True))
-    arrays: list[pa.Array] = []
-    bad: dict[int, int] = {}
-    for place, (column, kind) in enumerate(zip(columns, kinds, strict=True)):
-        array, refused = _read_column(cells[place], column.arrow_type, kind)
-        arrays.append(array)
-        for row in refused:
-            bad.setdefault(row, place)
-    schema = pa.schema([pa.field(column.name, column.arrow_type) for column in columns])
-    batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    if not bad:
-        return RawBatch(batch)
-    good = pa.array([row not in bad for row in range(len(rows))], pa.bool_())
-    return RawBatch(
-        batch.filter(good),
-        tuple(_rejected(rows[row], bad[row], columns, kinds) for row in sorted(bad)),
-    )
-
-
 def text_of(value: Any) -> str | None:
     """Write any stored value as text: shortest exact number, hexadecimal bytes, text as far as it
     is text.
@@ -92,27 +50,6 @@ def text_of(value: Any) -> str | None:
         return value.hex()
     text = repr(value) if isinstance(value, float) else str(value)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _read_column(
-    cells: Sequence[Any], arrow_type: pa.DataType, kind: Kind
-) -> tuple[pa.Array, list[int]]:
-    reader = _READERS[kind]
-    if set(map(type, cells)) - {type(None)} <= reader.classes:
-        try:
-            return reader.column(cells, arrow_type), []
-        except (RefusedError, pa.ArrowException, UnicodeError, OverflowError):
-            # Some cell does not fit; which one is found below.
-            pass
-    values: list[Any] = []
-    refused: list[int] = []
-    for row, cell in enumerate(cells):
-        try:
-            values.append(None if cell is None else reader.cell(cell, arrow_type))
-        except (RefusedError, UnicodeError):
-            values.append(None)
-            refused.append(row)
-    return pa.array(values, arrow_type), refused
 
 
 def _integer(cell: Any, _: pa.DataType) -> int:
@@ -241,7 +178,7 @@ def _no_column(_: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
 
 
 _NUMBERS: Final = frozenset({int, float})
-_READERS: Final = {
+READERS: Final = {
     Kind.INTEGER: Reader(frozenset({int}), _plain_column, _integer),
     Kind.BOOLEAN: Reader(frozenset({int}), _boolean_column, _boolean),
     Kind.REAL: Reader(frozenset({float}), _plain_column, _real),
@@ -253,14 +190,3 @@ _READERS: Final = {
     Kind.TEXT: Reader(frozenset({str}), _plain_column, _text),
     Kind.ANY: Reader(frozenset({str}), _plain_column, _any),
 }
-
-
-def _rejected(
-    cells: Sequence[Any], place: int, columns: Sequence[SourceColumn], kinds: Sequence[Kind]
-) -> Rejected:
-    values = {column.name: text_of(cell) for column, cell in zip(columns, cells, strict=True)}
-    column, kind = columns[place], kinds[place]
-    stored = type(cells[place]).__name__
-    declared = column.source_type or "no declared type"
-    detail = f"{declared}: stored as {stored}, allowed is {_ALLOWED[kind]}"
-    return Rejected(values, RULE, column.name, detail)

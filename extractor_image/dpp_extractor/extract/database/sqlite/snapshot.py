@@ -21,8 +21,8 @@ from dpp_extractor.extract.database import query
 from dpp_extractor.extract.database.limits import Limits, Retrying
 from dpp_extractor.extract.database.sqlite import bounds
 from dpp_extractor.extract.database.sqlite.catalogue import Found, find_object
-from dpp_extractor.extract.database.sqlite.cells import build_batch
 from dpp_extractor.extract.database.sqlite.connect import no_writer, open_file, translated
+from dpp_extractor.extract.database.sqlite.rows import build_batch
 from dpp_extractor.extract.database.window import future_from
 from dpp_extractor.ports import Clocks
 
