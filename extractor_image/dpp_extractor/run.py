@@ -3,15 +3,18 @@
 Called by `__main__` in a Job and by `dpp run`. Started twice with the same request it ends with the same commits.
 """
 
+from collections.abc import Sequence
+
 from dpp_core import logs
 from dpp_core.errors import DppError
 from dpp_core.handover import RunReport, RunRequest, Unit
 from dpp_core.records import UnitRecord
 from dpp_extractor import outcome, trial
-from dpp_extractor.heads import Heads, read_heads
+from dpp_extractor.heads import read_heads
 from dpp_extractor.ports import Snapshot, Tools
+from dpp_extractor.publish.admit import Block
 from dpp_extractor.publish.fold import Head
-from dpp_extractor.unit import extract_unit
+from dpp_extractor.unit import extract_unit, find_committed
 
 
 def run(request: RunRequest, tools: Tools) -> RunReport:
@@ -20,14 +23,16 @@ def run(request: RunRequest, tools: Tools) -> RunReport:
     Never raises for what happens to a unit or to what all units share: the report says it.
     """
     attempt = trial.Trial(request, tools.new_id(), tools.now())
+    tools = attempt.watch(tools)
     with logs.bound(run_id=request.run_id, correlation_id=request.correlation_id):
         try:
             heads = read_heads(request, tools)
             attempt.warnings += heads.warnings
             for record in heads.ended:
                 attempt.add(record)
-            if heads.sound:
-                _extract_units(heads, tools, attempt)
+            open_heads = [pair for pair in heads.sound if not _is_committed(*pair, attempt, tools)]
+            if open_heads:
+                _extract_units(open_heads, heads.blocks, attempt, tools)
         except DppError as error:
             attempt.end_rest(error)
         except Exception as error:  # noqa: BLE001 - the record is written whatever happened
@@ -35,14 +40,26 @@ def run(request: RunRequest, tools: Tools) -> RunReport:
         return trial.finish(attempt, tools)
 
 
-def _extract_units(heads: Heads, tools: Tools, attempt: trial.Trial) -> None:
+def _is_committed(unit: Unit, head: Head, attempt: trial.Trial, tools: Tools) -> bool:
+    done = find_committed(unit, head, attempt.request, tools)
+    if done is not None:
+        attempt.add(done)
+    return done is not None
+
+
+def _extract_units(
+    heads: Sequence[tuple[Unit, Head]],
+    blocks: tuple[Block, ...],
+    attempt: trial.Trial,
+    tools: Tools,
+) -> None:
     with tools.open_source() as source, source.snapshot() as snapshot:
         attempt.source = trial.describe_source(attempt.request, snapshot)
-        for unit, head in heads.sound:
+        for unit, head in heads:
             tools.stop.raise_if_stopped()
             with logs.bound(dataset=unit.dataset):
                 try:
-                    attempt.add(_extract_one(unit, head, snapshot, heads, attempt.request, tools))
+                    attempt.add(_extract_one(unit, head, snapshot, attempt.request, tools, blocks))
                 except DppError as error:
                     attempt.add(outcome.build_failed(unit, error))
                     if error.is_shared:
@@ -50,10 +67,15 @@ def _extract_units(heads: Heads, tools: Tools, attempt: trial.Trial) -> None:
 
 
 def _extract_one(
-    unit: Unit, head: Head, snapshot: Snapshot, heads: Heads, request: RunRequest, tools: Tools
+    unit: Unit,
+    head: Head,
+    snapshot: Snapshot,
+    request: RunRequest,
+    tools: Tools,
+    blocks: tuple[Block, ...],
 ) -> UnitRecord:
     try:
-        return extract_unit(unit, head, snapshot, request, tools, heads.blocks)
+        return extract_unit(unit, head, snapshot, request, tools, blocks)
     except DppError:
         raise
     except Exception as error:  # whatever else goes wrong in a unit stays with the unit

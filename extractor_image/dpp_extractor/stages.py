@@ -12,7 +12,8 @@ from typing import Final
 import pyarrow as pa
 
 from dpp_core.errors import DestinationUnavailableError
-from dpp_core.handover import RunRequest, build_request_bytes
+from dpp_core.handover import RunRequest, Unit, build_request_bytes
+from dpp_core.names import LIVE_LANE
 from dpp_core.records import UnitRecord
 from dpp_extractor.batch import Counts, Part, RawBatch, Rejected, Written
 from dpp_extractor.check.rules import check_quarantine, check_rows
@@ -181,24 +182,22 @@ def publish(way: Way, written: Written, head: Head, snapshot: Snapshot) -> publi
     )
 
 
-def index(way: Way, done: UnitRecord) -> bool:
-    """Stage 7: tell the index of the commit. False when it is behind; the data does not wait for it."""
-    index_of = way.tools.index
-    if index_of is None:
-        return True
-    key = stream_key(way.request, done.dataset)
-    watermark = build_watermark(way.request, done)
-    table_uri = f"{way.tools.store.uri}/{table_prefix(way.stream)}"
-    catalog = build_catalog(way.request, way.intent.unit, done, way.intent.schema, table_uri)
-    saved = (
-        index_of.save(
-            "commits", {**key, "lane": "live", "seq": done.seq}, build_commit(way.request, done)
-        ),
-        index_of.save("watermarks", {**key, "lane": "live"}, watermark),
-        index_of.save("catalog", key, catalog.model_dump(mode="json")),
+def index(
+    unit: Unit, done: UnitRecord, schema: pa.Schema, request: RunRequest, tools: Tools
+) -> None:
+    """Stage 7: tell the index of the commit. An index that is down is told by nobody; the data does not wait."""
+    if tools.index is None:
+        return
+    key = stream_key(request, done.dataset)
+    stream = Stream(request.namespace, request.extraction, done.dataset)
+    catalog = build_catalog(
+        request, unit, done, schema, f"{tools.store.uri}/{table_prefix(stream)}"
     )
-    way.tools.hook("indexed")
-    return all(saved)
+    save = tools.index.save
+    save("commits", {**key, "lane": LIVE_LANE, "seq": done.seq}, build_commit(request, done))
+    save("watermarks", {**key, "lane": LIVE_LANE}, build_watermark(request, done))
+    save("catalog", key, catalog.model_dump(mode="json"))
+    tools.hook("indexed")
 
 
 def _hooks(way: Way) -> Hooks:

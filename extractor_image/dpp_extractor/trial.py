@@ -3,7 +3,8 @@
 Called by `run` only. The record is written whatever happened; an index that is down changes nothing but a word in it.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from dpp_core.handover import RunReport, RunRequest, build_request_bytes
 from dpp_core.records import RunRecord, UnitRecord
 from dpp_core.redaction import redact
 from dpp_extractor import outcome
-from dpp_extractor.ports import Put, Snapshot, Tools
+from dpp_extractor.ports import Index, Put, Snapshot, Tools
 from dpp_extractor.publish.keys import plan_key, run_key
 from dpp_extractor.record.run import (
     Circumstances,
@@ -27,6 +28,22 @@ _TRIES: Final = 3
 
 
 @dataclass(slots=True)
+class WatchedIndex:
+    """The index, and whether it has missed anything of this try."""
+
+    index: Index
+    is_behind: bool = False
+
+    def save(self, collection: str, key: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+        is_saved = self.index.save(collection, key, document)
+        self.is_behind |= not is_saved
+        return is_saved
+
+    def ping(self) -> str:
+        return self.index.ping()
+
+
+@dataclass(slots=True)
 class Trial:
     """What is known so far of this try; units in the order in which they ended."""
 
@@ -36,6 +53,12 @@ class Trial:
     units: list[UnitRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     source: dict[str, Any] = field(default_factory=dict)
+    index: WatchedIndex | None = None
+
+    def watch(self, tools: Tools) -> Tools:
+        """Hand out tools whose index is watched, so that the record tells what the index missed."""
+        self.index = WatchedIndex(tools.index) if tools.index is not None else None
+        return replace(tools, index=self.index)
 
     def add(self, record: UnitRecord) -> None:
         """Take a unit's end down and tell it in one line."""
@@ -91,7 +114,7 @@ def finish(trial: Trial, tools: Tools) -> RunReport:
     if trial.request.publish == "Live":
         _put_documents(record, trial.request, tools)
     tools.hook("recorded")
-    index = _save_run(record, tools)
+    index = _save_run(record, trial.index)
     report = build_run_report(record.model_copy(update={"index": index}))
     logs.info(
         "run_ended",
@@ -142,9 +165,9 @@ def _put(tools: Tools, key: str, body: bytes) -> None:
     raise DestinationUnavailableError(f"{tools.store.uri}/{key} could not be written.")
 
 
-def _save_run(record: RunRecord, tools: Tools) -> IndexState:
-    if tools.index is None:
+def _save_run(record: RunRecord, index: WatchedIndex | None) -> IndexState:
+    if index is None:
         return "Off"
     key = {"run_id": record.run_id, "attempt_id": record.attempt_id}
-    is_saved = tools.index.save("runs", key, record.model_dump(mode="json"))
-    return "Current" if is_saved else "Behind"
+    index.save("runs", key, record.model_dump(mode="json"))
+    return "Behind" if index.is_behind else "Current"
