@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dpp_core import ids, logs
+from dpp_core import ids, logs, telemetry
 from dpp_core.handover import Destination, RunRequest
 from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
 from dpp_extractor.guard.deadline import Deadline, Stop
@@ -22,6 +22,8 @@ from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
 from dpp_extractor.ports import Index, ReadSecret, Source, Store, Tools
 from dpp_extractor.publish.hooks import wait_seconds
 from dpp_extractor.settings import ExtractorSettings
+
+TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
         return retrying(policy, deadline=deadline, sleep=around.stop.sleep, what=what)
 
     with ExitStack() as stack:
+        _open_tracing(request, around, stack)
         read_secret = stack.enter_context(
             open_secrets(secret_places(request, around), patience("vault"))
         )
@@ -62,6 +65,22 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             pause=lambda tries: around.stop.sleep(wait_seconds(tries)),
             code_version=find_code_version(),
         )
+
+
+def _open_tracing(request: RunRequest, around: Surroundings, stack: ExitStack) -> None:
+    """Put the run's ids into every line from here on, and its spans to a collector when one is configured."""
+    stack.enter_context(
+        logs.bound(
+            run_id=request.run_id,
+            correlation_id=request.correlation_id,
+            distributor=request.distributor,
+        )
+    )
+    if any(around.environment.get(name) for name in TRACE_ENDPOINTS):
+        from dpp_extractor.adapters.otlp import open_tracing
+
+        stack.enter_context(open_tracing(around.environment))
+    stack.enter_context(telemetry.span("run", extraction=request.extraction))
 
 
 def secret_places(request: RunRequest, around: Surroundings) -> SecretPlaces:
