@@ -1,7 +1,7 @@
 """The story of `make demo`: an ERP, two runs, and proof that the second brought only the change.
 
 Run by the Makefile in a virtual environment that holds the extractor's locked packages and nothing
-else; by hand: `python docs/examples/wholesaler/demo.py` from the repository's root.
+else. It writes to `out/` in the repository, and only there.
 Everything it shows it also checks: what a table must hold is computed from the ERP, what it does
 hold from the table's own Delta log and files, and a difference ends the demo with exit code 1.
 It must not use anything of DPP but the `dpp` command, as a user would.
@@ -27,7 +27,8 @@ import erp
 
 OUT: Final = Path("out")
 ERP: Final = OUT / "erp.sqlite"
-SAMPLE: Final = Path(__file__).with_name("wholesaler.yaml").resolve().relative_to(Path.cwd())
+ROOT: Final = Path(__file__).resolve().parents[3]
+SAMPLE: Final = Path("docs", "examples", "wholesaler", "wholesaler.yaml")
 TABLES: Final = OUT / "wholesaler" / "wholesaler"
 DPP: Final = Path(sys.executable).with_name("dpp")
 KEYS: Final = {
@@ -57,6 +58,7 @@ class DemoFailedError(Exception):
 
 def main() -> int:
     started = time.monotonic()
+    os.chdir(ROOT)  # the sample names its database relative to the repository
     try:
         tell()
     except DemoFailedError as error:
@@ -89,6 +91,7 @@ def tell() -> None:
 
     say(4, "What lies there now")
     dpp("show", "-f", str(SAMPLE), "--to", str(OUT))
+    show_quarantine()
 
     say(5, "A day passes in the ERP")
     done = erp.change(ERP, datetime.now(UTC))
@@ -151,6 +154,20 @@ def check(lines: Sequence[Line]) -> None:
     wrong = [line.dataset for line in lines if line.expected != line.arrived]
     if wrong:
         raise DemoFailedError(f"rows expected and rows arrived differ in {', '.join(wrong)}.")
+
+
+def show_quarantine() -> None:
+    """Print the first rejected row of each dataset that has one, with column and rule."""
+    print("\n    in quarantine, beside the tables:")
+    for dataset in KEYS:
+        folder = TABLES / "_dpp" / "datasets" / dataset / "quarantine"
+        lines = [line for file in folder.rglob("*.jsonl") for line in file.open(encoding="utf-8")]
+        if not lines:
+            raise DemoFailedError(f"the quarantine of {dataset} is empty.")
+        row = json.loads(lines[0])
+        cell = row["values"][row["column"]]
+        print(f"      {dataset:<12} {len(lines)} rows, such as {row['column']} = {cell!r}")
+        print(f"      {'':<12} {row['detail']}")
 
 
 def show_customers() -> None:
