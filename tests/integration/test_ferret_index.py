@@ -134,7 +134,7 @@ def test_an_older_watermark_does_not_replace_a_newer_one(
         pytest.param(None, None, id="none"),
         pytest.param(True, True, id="boolean"),
         pytest.param(b"\x00\xff", b"\x00\xff", id="bytes"),
-        pytest.param(datetime(2026, 3, 1, 12), "2026-03-01T12:00:00", id="naive instant"),  # noqa: DTZ001
+        pytest.param(datetime(2026, 3, 1, 12), "2026-03-01T12:00:00", id="naive instant"),
     ],
 )
 def test_any_value_is_kept_or_said_in_another_way(

@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 import pytest
+
 from dpp_core.errors import BlockedError
 from dpp_core.names import Reason
 from dpp_extractor.check.rules import (

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+
 from dpp_core.errors import SpecError
 from dpp_core.handover import Unit
 from dpp_extractor.batch import SourceColumn, SourceTable
@@ -48,7 +49,9 @@ def test_a_rename_wins_over_the_standard_name() -> None:
 
     columns = plan_columns(_table("KdNr"), unit)
 
-    assert [(column.name, column.source_name) for column in columns] == [("customer_number", "KdNr")]
+    assert [(column.name, column.source_name) for column in columns] == [
+        ("customer_number", "KdNr")
+    ]
 
 
 @pytest.mark.parametrize(

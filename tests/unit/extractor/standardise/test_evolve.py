@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 import pytest
+
 from dpp_extractor.standardise.columns import SYSTEM_FIELDS
 from dpp_extractor.standardise.evolve import decide_schema, is_widening
 
@@ -60,7 +61,10 @@ def test_only_types_that_keep_every_value_in_place_widen(
 @pytest.mark.parametrize(
     ("planned", "said"),
     [
-        (_schema(id=pa.int64(), full_name=pa.string()), r"name .* is gone \(renamed to full_name\?\)"),
+        (
+            _schema(id=pa.int64(), full_name=pa.string()),
+            r"name .* is gone \(renamed to full_name\?\)",
+        ),
         (_schema(id=pa.int64()), "name .* is gone"),
         (_schema(id=pa.int32(), name=pa.string()), "id was int64 and is int32 now"),
         (_schema(id=pa.int64(), name=pa.int64()), "name was string and is int64 now"),

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from dpp_extractor.ports import Stored
 from dpp_extractor.write import parquet
 from dpp_extractor.write.parquet import exact_value, write_parts
@@ -99,7 +100,9 @@ def test_statistics_are_exact_or_absent() -> None:
     batch = _batch(
         whole=pa.array([3, None, 1]),
         day=pa.array([date(2026, 1, 2), date(1, 1, 1), None]),
-        moment=pa.array([datetime(2026, 1, 1, 1, 2, 3, 456789, tzinfo=UTC)] * 3, pa.timestamp("us", "UTC")),
+        moment=pa.array(
+            [datetime(2026, 1, 1, 1, 2, 3, 456789, tzinfo=UTC)] * 3, pa.timestamp("us", "UTC")
+        ),
         local=pa.array([datetime(2026, 1, 1, 1, 2, 3, 456789)] * 3, pa.timestamp("us")),
         short=pa.array(["b", "a", None]),
         long=pa.array(["a", "z" * 65, "b"]),
