@@ -5,6 +5,7 @@ Used by the contract tests here and by the tests that ask a real API server abou
 
 import copy
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,7 +107,7 @@ def _make_alias_bomb(text: str) -> bytes:
 
 
 _CUSTOMERS = "name: customers"
-_MAKERS = {
+_MAKERS: dict[str, Callable[[str], bytes]] = {
     "ten_megabytes": lambda text: text.encode() + b"#" * (10 * 1024 * 1024),
     "alias_bomb": _make_alias_bomb,
     "nested_deep": lambda text: text.encode() + b"x: " + b"[" * 40 + b"]" * 40,
