@@ -64,9 +64,17 @@ def render_metrics(registry: CollectorRegistry) -> str:
     return generate_latest(registry).decode()
 
 
-def write_metrics(registry: CollectorRegistry, path: Path) -> None:
-    """Write the text beside the file and move it there, so that no collector reads half of it."""
-    write_to_textfile(str(path), registry)
+def write_metrics(registry: CollectorRegistry, path: Path) -> bool:
+    """Write the text beside the file and move it there, so that no collector reads half of it.
+
+    False, with a warning, when the file cannot be written: a run does not fail for its metrics.
+    """
+    try:
+        write_to_textfile(str(path), registry)
+    except OSError as error:
+        logs.warning("metrics_not_written", exception=error, file=str(path))
+        return False
+    return True
 
 
 def push_metrics(registry: CollectorRegistry, gateway: str, grouping: Mapping[str, str]) -> bool:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dpp_core.handover import Unit
+from dpp_core.records import RunRecord
 
 if TYPE_CHECKING:
     from dpp_extractor.batch import RawBatch, SourceTable, Window
@@ -178,6 +179,7 @@ class Tools:
     `open_source` connects (and retries connecting). `hook` is called at named points and does nothing in production.
     `pause` waits between two tries of a conditional write, given the number of tries so far; a stop ends the wait.
     `progress` gets (dataset, rows so far, bytes so far) once a batch. `index` is None when none is configured.
+    `measure` gets the run's record at the end, for metrics; it does not raise.
     """
 
     store: Store
@@ -190,6 +192,7 @@ class Tools:
     progress: Callable[[str, int, int], None]
     pause: Callable[[int], None]
     code_version: str = ""
+    measure: Callable[[RunRecord], None] = lambda record: None
 
 
 ReadSecret = Callable[[str], Mapping[str, Any]]

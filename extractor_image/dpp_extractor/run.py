@@ -5,7 +5,7 @@ Called by `__main__` in a Job and by `dpp run`. Started twice with the same requ
 
 from collections.abc import Sequence
 
-from dpp_core import logs
+from dpp_core import logs, telemetry
 from dpp_core.errors import DppError
 from dpp_core.handover import RunReport, RunRequest, Unit
 from dpp_core.records import UnitRecord
@@ -57,7 +57,7 @@ def _extract_units(
         attempt.source = trial.describe_source(attempt.request, snapshot)
         for unit, head in heads:
             tools.stop.raise_if_stopped()
-            with logs.bound(dataset=unit.dataset):
+            with logs.bound(dataset=unit.dataset), telemetry.span("unit", dataset=unit.dataset):
                 try:
                     attempt.add(_extract_one(unit, head, snapshot, attempt.request, tools, blocks))
                 except DppError as error:

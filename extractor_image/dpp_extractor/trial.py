@@ -115,7 +115,9 @@ def finish(trial: Trial, tools: Tools) -> RunReport:
         _put_documents(record, trial.request, tools)
     tools.hook("recorded")
     index = _save_run(record, trial.index)
-    report = build_run_report(record.model_copy(update={"index": index}))
+    record = record.model_copy(update={"index": index})
+    tools.measure(record)
+    report = build_run_report(record)
     logs.info(
         "run_ended",
         outcome=report.outcome.value,

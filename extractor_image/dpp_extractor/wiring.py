@@ -16,6 +16,7 @@ from typing import Any
 
 from dpp_core import ids, logs, telemetry
 from dpp_core.handover import Destination, RunRequest
+from dpp_core.records import RunRecord
 from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
 from dpp_extractor.guard.deadline import Deadline, Stop
 from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
@@ -64,6 +65,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             progress=around.progress,
             pause=lambda tries: around.stop.sleep(wait_seconds(tries)),
             code_version=find_code_version(),
+            measure=build_measure(around.settings),
         )
 
 
@@ -159,6 +161,23 @@ def build_kill_hook(kill_at: str) -> Callable[[str], None]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return hook
+
+
+def build_measure(settings: ExtractorSettings) -> Callable[[RunRecord], None]:
+    """Build what is done with a run's metrics: nothing, unless a file or a gateway is set."""
+    if not (settings.metrics_file or settings.metrics_gateway):
+        return lambda record: None
+    from dpp_extractor.metrics import build_metrics, push_metrics, write_metrics
+
+    def measure(record: RunRecord) -> None:
+        registry = build_metrics(record)
+        if settings.metrics_file:
+            write_metrics(registry, Path(settings.metrics_file))
+        if settings.metrics_gateway:
+            names = {"namespace": record.namespace, "extraction": record.extraction}
+            push_metrics(registry, settings.metrics_gateway, names)
+
+    return measure
 
 
 def find_code_version() -> str:

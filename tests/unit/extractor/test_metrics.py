@@ -83,6 +83,13 @@ def test_the_same_record_gives_the_same_text_in_a_file_too(tmp_path: Path) -> No
     assert [each.name for each in tmp_path.iterdir()] == ["dpp.prom"]
 
 
+def test_a_file_that_cannot_be_written_is_a_warning_and_not_an_error(tmp_path: Path) -> None:
+    with captured_logs() as captured:
+        assert write_metrics(build_metrics(RECORD), tmp_path / "nowhere" / "dpp.prom") is False
+
+    assert captured.events() == ["metrics_not_written"]
+
+
 @pytest.mark.parametrize("gateway", ["http://127.0.0.1:1", "not a gateway"])
 def test_a_gateway_that_is_away_is_a_warning_and_not_an_error(gateway: str) -> None:
     with captured_logs() as captured:
