@@ -6,7 +6,7 @@ but `cancel` is immutable, so that a retry resolves to the same request.
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from dpp_core.spec.extraction import MOST_DATASETS, drop_servers_own
 from dpp_core.spec.fields import (
@@ -16,6 +16,7 @@ from dpp_core.spec.fields import (
     Epoch,
     Form,
     ImageReference,
+    Instant,
     Label40,
     Label63,
     ObjectName,
@@ -72,13 +73,13 @@ class ExtractionRunSpec(Closed):
         description="Why the run exists. Scheduled and Manual are carried out today; the others "
         "are not supported yet.",
     )
-    created_at: AwareDatetime = Field(
+    created_at: Instant = Field(
         description="When the run was made (RFC 3339, with zone); retries keep it."
     )
-    deadline_at: AwareDatetime | None = Field(
+    deadline_at: Instant | None = Field(
         default=None, description="When the run must have ended; retries keep it."
     )
-    scheduled_at: AwareDatetime | None = Field(
+    scheduled_at: Instant | None = Field(
         default=None, description="The due time that a Scheduled run serves."
     )
     generation: Count = Field(

@@ -18,6 +18,7 @@ from dpp_core.spec.fields import (
     ObjectName,
     Rule,
     SetList,
+    are_distinct,
     build_immutable,
     build_not_yet,
 )
@@ -125,6 +126,12 @@ class ExtractionSpec(Closed):
             lambda spec: spec.credentials is not None or _is_sqlite(spec),
             "has(self.credentials) || (has(self.source.database) && self.source.database.engine "
             "== 'sqlite')",
+        ),
+        Rule(
+            "approve",
+            "approve names one run twice.",
+            "Name each run once.",
+            lambda spec: are_distinct(spec.approve),
         ),
         Rule(
             "datasets",

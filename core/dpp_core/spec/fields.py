@@ -8,9 +8,18 @@ same path. No kind lives here.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -120,6 +129,22 @@ ListMap: Final[Mapping[str, Any]] = {
     "x-kubernetes-list-map-keys": ["name"],
 }
 SetList: Final[Mapping[str, Any]] = {"x-kubernetes-list-type": "set"}
+
+
+_INSTANT: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})"
+)
+
+
+def check_instant(value: object) -> object:
+    """Refuse what pydantic reads as an instant and the API server does not: numbers, short forms."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _INSTANT.fullmatch(value)):
+        return value
+    raise PydanticCustomError("datetime_form", "must be an instant with a zone")
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(check_instant)]
+"""A moment as RFC 3339 writes it, always with a zone."""
 
 
 def are_distinct(names: Sequence[str]) -> bool:
