@@ -8,6 +8,7 @@ import pytest
 
 from equality import READERS, Form, assert_table_equals
 from servers.postgres import Postgres
+from servers.s3 import S3Server
 from shops import (
     Extraction,
     Shop,
@@ -111,6 +112,27 @@ def test_a_column_added_at_the_source_is_a_nullable_column_of_the_table(
     assert_table_equals(
         extraction.table("orders"), shop.rows("orders"), key=["no", "line"], form="current"
     )
+
+
+def test_tables_in_a_bucket_are_the_source_with_the_clients_usual_settings(
+    extraction: Extraction, s3_server: S3Server, bucket: str
+) -> None:
+    extraction.wait_for_lag()
+    ambient = {
+        name: cell for name, cell in s3_server.storage_options().items() if "HTTP" not in name
+    }
+    environment = {**extraction.shop.environment, **ambient}
+
+    to = f"s3://{bucket}/erp"
+    run_dpp("run", "-f", str(extraction.file), "--to", to, environment=environment)
+
+    for dataset, key in (("customers", ["id"]), ("orders", ["no", "line"])):
+        assert_table_equals(
+            f"{to}/shop/shop/{dataset}",
+            extraction.shop.rows(dataset),
+            key=key,
+            options=s3_server.storage_options(),
+        )
 
 
 def test_nothing_new_writes_nothing_to_an_incremental_table(extraction: Extraction) -> None:

@@ -47,6 +47,7 @@ def read_with_duckdb(uri: str, options: Options) -> list[Row]:
         import_extension("delta", con=connection)
         connection.execute("SET TimeZone = 'UTC'")
         if options:
+            import_extension("httpfs", con=connection)
             connection.execute(_duckdb_secret(options))
         table = connection.execute("SELECT * FROM delta_scan(?)", [uri]).to_arrow_table()
         return list(table.to_pylist())
