@@ -49,3 +49,33 @@ def test_prose_has_semantic_newlines() -> None:
         for line in text.splitlines():
             if not line.startswith(("|", "#", "-", " ", "1", "2", "3", "4")):
                 assert not re.search(r"[a-z`)]\. [A-Z]", line), f"{page.name}: {line}"
+
+
+def commands() -> dict[str, str]:
+    """Read the generated reference: each command's name and its help."""
+    parts = re.split(r"^## dpp ?(\w*)$", read("reference/commands.md"), flags=re.M)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def calls() -> list[tuple[str, str]]:
+    """Find every call of the command in the shell samples of the pages."""
+    found = []
+    for page in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))):
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```sh\n(.*?)^```", text, flags=re.M | re.S):
+            lines = (line.partition("#")[0].strip() for line in block.splitlines())
+            found += [(page.name, line) for line in lines if line.startswith("dpp ")]
+    return found
+
+
+def test_every_call_in_a_page_uses_commands_and_options_that_exist() -> None:
+    known = commands()
+    wrong = []
+    for page, line in calls():
+        _, name, *rest = line.split()
+        options = [word.partition("=")[0] for word in rest if word.startswith("-")]
+        if name not in known or any(option not in known[name] for option in options):
+            wrong.append(f"{page}: {line}")
+
+    assert len(calls()) > 10
+    assert wrong == []
