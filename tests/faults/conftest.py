@@ -27,5 +27,4 @@ def bucket_scene(
     tmp_path: Path, postgres: Postgres, database: Database, s3_server: S3Server, bucket: str
 ) -> Scene:
     """Give the shop with a bucket as destination; nothing was run yet."""
-    place = BucketPlace(s3_server, bucket, s3_server.endpoint)
-    return make_scene(tmp_path, postgres, database, place)
+    return make_scene(tmp_path, postgres, database, BucketPlace(s3_server, bucket))

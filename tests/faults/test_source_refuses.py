@@ -120,7 +120,9 @@ def test_a_refusal_hides_nothing_and_loses_nothing(scene: Scene, case: Breakage)
 
     ended = scene.run(expect=code)
 
-    assert_ended(ended, "orders", code, reason, *(w.format(reader=scene.reader.user) for w in words))
+    assert_ended(
+        ended, "orders", code, reason, *(w.format(reader=scene.reader.user) for w in words)
+    )
     assert ended.outcomes["items"] == "Committed", "one dataset's failure stays with it"
     assert scene.log("orders") == before
     scene.execute(mending.format(reader=scene.reader.user))
@@ -129,7 +131,9 @@ def test_a_refusal_hides_nothing_and_loses_nothing(scene: Scene, case: Breakage)
 
 
 def test_rows_without_a_cursor_are_left_out_when_the_author_says_so(scene: Scene) -> None:
-    scene.execute("ALTER TABLE orders ALTER rev DROP NOT NULL; UPDATE orders SET rev = NULL WHERE id > 190")
+    scene.execute(
+        "ALTER TABLE orders ALTER rev DROP NOT NULL; UPDATE orders SET rev = NULL WHERE id > 190"
+    )
     scene.dataset("orders")["incremental"]["nulls"] = "Exclude"
 
     ended = scene.run()
@@ -147,7 +151,9 @@ def test_wider_and_added_columns_go_on(scene: Scene) -> None:
     ended = scene.run()
 
     assert ended.outcomes == {"orders": "Committed", "items": "Committed"}
-    scene.execute("UPDATE orders SET price = 1234567890123456.78, rev = 3000, note = 'wide' WHERE id = 1")
+    scene.execute(
+        "UPDATE orders SET price = 1234567890123456.78, rev = 3000, note = 'wide' WHERE id = 1"
+    )
     scene.run()
     scene.assert_equal()
 

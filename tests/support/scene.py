@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import boto3
 import yaml
 
 from equality import Form, Row, assert_table_equals, postgresql_rows, read_with_deltalake
 from servers.postgres import Database, Postgres
-from servers.s3 import S3Server
 from shops import DPP
 
 TABLES = """
@@ -36,6 +36,10 @@ INSERT INTO orders SELECT n, 'neu', NULL, now(), 1000 + n FROM generate_series(2
 UPDATE items SET name = 'moved' WHERE id <= 10;
 DELETE FROM items WHERE id > 110;
 """
+SLOW = """
+CREATE OR REPLACE VIEW shelf AS SELECT * FROM items WHERE id <= 20 OR pg_sleep({seconds})::text = '';
+"""
+"""The items as a view: at first 20 rows at once, then each after a pause."""
 ORDERS = {"name": "orders", "key": ["id"], "incremental": {"cursor": "rev"}}
 ITEMS = {"name": "items", "key": ["id"]}
 FORMS: Mapping[str, Form] = {"orders": "current", "items": "full"}
@@ -45,6 +49,22 @@ POLICY = {
     "tenants": [{"namespaces": ["*"], "distributors": ["*"], "hosts": ["*"]}],
     "sources": {"engines": ["postgresql", "sqlite"], "allowLoopback": True},
 }
+
+
+class S3Keys(Protocol):
+    """An S3 server and the keys of its account: the real one, or moto."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def access_key(self) -> str: ...
+
+    @property
+    def secret_key(self) -> str: ...
+
+    @property
+    def region(self) -> str: ...
 
 
 class Place(Protocol):
@@ -64,6 +84,8 @@ class Place(Protocol):
     def files(self) -> dict[str, bytes]: ...
 
     def copy(self) -> "Place": ...
+
+    def mirror(self, folder: Path) -> "Place": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +120,22 @@ class FolderPlace:
         shutil.copytree(self.root, other)
         return FolderPlace(other)
 
+    def mirror(self, folder: Path) -> "FolderPlace":
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class BucketPlace:
-    """A bucket of the real S3 server; `endpoint` may be a proxy before it."""
+    """A bucket of an S3 server; the product may reach it through a proxy, the test looks past it."""
 
-    server: S3Server
+    server: "S3Keys"
     bucket: str
-    endpoint: str
+    through: str = ""
 
     @property
     def destination(self) -> dict[str, Any]:
-        return {"bucket": self.bucket, "endpoint": self.endpoint, "region": self.server.region}
+        endpoint = self.through or self.server.endpoint
+        return {"bucket": self.bucket, "endpoint": endpoint, "region": self.server.region}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -120,24 +146,47 @@ class BucketPlace:
 
     @property
     def options(self) -> dict[str, str]:
-        return self.server.storage_options()
+        return {
+            "AWS_ENDPOINT_URL": self.server.endpoint,
+            "AWS_ACCESS_KEY_ID": self.server.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.server.secret_key,
+            "AWS_REGION": self.server.region,
+            "AWS_ALLOW_HTTP": "true",
+        }
+
+    def client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.server.endpoint,
+            region_name=self.server.region,
+            aws_access_key_id=self.server.access_key,
+            aws_secret_access_key=self.server.secret_key,
+        )
 
     def uri(self, dataset: str) -> str:
         return f"s3://{self.bucket}/shop/shop/{dataset}"
 
     def files(self) -> dict[str, bytes]:
-        client = self.server.client()
+        client = self.client()
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        return {
-            key: client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys
-        }
+        return {key: client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
 
     def copy(self) -> "BucketPlace":
-        other = replace(self, bucket=self.server.make_bucket())
+        other = replace(self, bucket=f"{self.bucket}-{time.monotonic_ns()}")
+        client = self.client()
+        client.create_bucket(Bucket=other.bucket)
         for key, body in self.files().items():
-            self.server.client().put_object(Bucket=other.bucket, Key=key, Body=body)
+            client.put_object(Bucket=other.bucket, Key=key, Body=body)
         return other
+
+    def mirror(self, folder: Path) -> FolderPlace:
+        """Copy every object to a folder, byte by byte."""
+        root = folder / f"mirror-{time.monotonic_ns()}"
+        for key, body in self.files().items():
+            (root / key).parent.mkdir(parents=True, exist_ok=True)
+            (root / key).write_bytes(body)
+        return FolderPlace(root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +231,7 @@ class Scene:
     folder: Path
     owner: Database
     reader: Database
+    watcher: Database
     place: Place
     spec: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
@@ -215,8 +265,13 @@ class Scene:
         line = [str(DPP), "run", "-f", str(file), "--policy", str(policy), "-o", "json"]
         return [*line, *options]
 
-    def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a run and leave it alone; `finish` waits for it."""
+    def start(
+        self,
+        *options: str,
+        before: Callable[[], object] | None = None,
+        **environment: str,
+    ) -> subprocess.Popen[str]:
+        """Start a run and leave it alone; `finish` waits for it. `before` runs in the process itself."""
         bare = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
         login = {
             "DPP_SOURCE_USERNAME": self.reader.user,
@@ -231,15 +286,35 @@ class Scene:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=before,
         )
 
-    def run(self, *options: str, expect: int | None = 0, **environment: str) -> Ended:
+    def run(
+        self,
+        *options: str,
+        expect: int | None = 0,
+        before: Callable[[], object] | None = None,
+        **environment: str,
+    ) -> Ended:
         """Run to the end. Fails on another exit code than `expect`; None takes any."""
-        return finish(self.start(*options, **environment), expect)
+        return finish(self.start(*options, before=before, **environment), expect)
+
+    def make_slow(self, seconds: float) -> None:
+        """Have the items read as the view `shelf`, whose rows come slowly; 0 for at once."""
+        self.execute(SLOW.format(seconds=seconds))
+        self.dataset("items").update(object="shelf", key=[])
+
+    def reading(self, runs: int = 1) -> Callable[[], bool]:
+        """Say whether that many runs are reading the slow view right now."""
+        asked = (
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND datname = current_database()"
+            " AND query LIKE 'COPY%shelf%'"
+        )
+        return lambda: bool(self.watcher.execute(asked)[0][0] == runs)
 
     def rows(self, dataset: str) -> list[Row]:
         """Read the source plainly."""
-        return postgresql_rows(self.owner.dsn, self.dataset(dataset).get("object", dataset))
+        return postgresql_rows(self.owner.dsn, dataset)
 
     def seen(self, dataset: str) -> list[Row] | None:
         """Read the table as a stranger; None when there is none."""
@@ -260,15 +335,14 @@ class Scene:
         return [info["dpp"] for info in infos if "dpp" in info]
 
     def assert_equal(self, *datasets: str) -> None:
-        """Hold the tables against the source, value by value, through every reader."""
+        """Hold the tables against the source, value by value, through every reader.
+
+        A bucket's files are copied to a folder first, since one of the readers cannot reach buckets.
+        """
+        place = self.place.mirror(self.folder)
         for dataset in datasets or ("orders", "items"):
-            assert_table_equals(
-                self.place.uri(dataset),
-                self.rows(dataset),
-                key=self.dataset(dataset)["key"],
-                form=FORMS[dataset],
-                options=self.place.options,
-            )
+            rows, form = self.rows(dataset), FORMS[dataset]
+            assert_table_equals(place.uri(dataset), rows, key=["id"], form=form)
 
     def records(self, run_id: str) -> list[dict[str, Any]]:
         """Give the records of each try of a run."""
@@ -296,7 +370,7 @@ def make_scene(
         "datasets": [deepcopy(ORDERS), deepcopy(ITEMS)],
         "destination": {"profile": "lake"},
     }
-    return Scene(folder, owner, reader, place, spec)
+    return Scene(folder, owner, reader, postgres.admin(owner.name), place, spec)
 
 
 def finish(process: subprocess.Popen[str], expect: int | None = 0) -> Ended:

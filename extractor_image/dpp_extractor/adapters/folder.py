@@ -32,7 +32,9 @@ T = TypeVar("T")
 TEMPORARY: Final = ".dpp-tmp"
 _KEPT: Final = timedelta(days=7)
 _KEY_PART: Final = re.compile(r"[A-Za-z0-9._=-]+")
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_FULL: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}

@@ -5,6 +5,7 @@ sink's buffer. Rule for statistics: data-log.md, "Stats": a shortened string or 
 drop rows.
 """
 
+import contextlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -97,12 +98,18 @@ def _write_part(
         coerce_timestamps="us",
         metadata_collector=collected,
     )
-    with writer:
+    try:
         writer.write_table(group, row_group_size=group.num_rows)
         following = next(groups, None)
         while following is not None and sink.tell() < PART_BYTES:
             writer.write_table(following, row_group_size=following.num_rows)
             following = next(groups, None)
+    except BaseException:
+        # Closing a writer whose sink failed fails too, and would hide what happened first.
+        with contextlib.suppress(Exception):
+            writer.close()
+        raise
+    writer.close()
     return collected[0], following
 
 

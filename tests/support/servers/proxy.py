@@ -27,12 +27,18 @@ class Mode(StrEnum):
 
 @dataclass(slots=True)
 class Proxy:
-    """The running proxy; `mode` and `cut_after_bytes` may be changed at any time."""
+    """The running proxy; `mode` and what is cut may be changed at any time.
+
+    A request that holds the bytes `cut_requests_with` never reaches the server; one that holds
+    `lose_answers_to` does, but its answer is lost.
+    """
 
     target_port: int
     listener: socket.socket
     mode: Mode = Mode.PASS
     cut_after_bytes: int | None = None
+    cut_requests_with: bytes = b""
+    lose_answers_to: bytes = b""
     accepted: int = 0
     answered_bytes: int = 0
     sockets: set[socket.socket] = field(default_factory=set)
@@ -71,29 +77,47 @@ class Proxy:
             return
         server.settimeout(None)
         self.sockets |= {client, server}
-        sending = threading.Thread(target=self._pump, args=(client, server, False), daemon=True)
+        link = _Link()
+        sending = threading.Thread(
+            target=self._pump, args=(client, server, link, False), daemon=True
+        )
         sending.start()
-        self._pump(server, client, True)
+        self._pump(server, client, link, True)
         sending.join()
         self.sockets -= {client, server}
 
-    def _pump(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
+    def _pump(
+        self, source: socket.socket, target: socket.socket, link: "_Link", is_answer: bool
+    ) -> None:
         with contextlib.suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
                 if self.mode is Mode.HANG:
                     continue
-                if is_answer and not self._let_through(chunk):
+                if is_answer and not self._let_through(chunk, link):
+                    break
+                if not is_answer and not self._let_in(chunk, link):
                     break
                 target.sendall(chunk)
         _close(source)
         _close(target)
 
-    def _let_through(self, answer: bytes) -> bool:
-        if self.mode is Mode.LOSE_ANSWERS:
+    def _let_in(self, request: bytes, link: "_Link") -> bool:
+        link.is_deaf = link.is_deaf or _holds(request, self.lose_answers_to)
+        return not _holds(request, self.cut_requests_with)
+
+    def _let_through(self, answer: bytes, link: "_Link") -> bool:
+        if self.mode is Mode.LOSE_ANSWERS or link.is_deaf:
             # "100 Continue" is no answer yet: without it an S3 client never sends the body
             return answer.startswith(b"HTTP/1.1 100")
         self.answered_bytes += len(answer)
         return self.cut_after_bytes is None or self.answered_bytes <= self.cut_after_bytes
+
+
+@dataclass(slots=True)
+class _Link:
+    """One connection through the proxy; `is_deaf` once it carried a request whose answer gets lost."""
+
+    is_deaf: bool = False
 
 
 @contextlib.contextmanager
@@ -108,6 +132,10 @@ def open_proxy(target_port: int) -> Iterator[Proxy]:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             proxy.cut()
+
+
+def _holds(request: bytes, wanted: bytes) -> bool:
+    return bool(wanted) and wanted in request
 
 
 def _close(connection: socket.socket) -> None:

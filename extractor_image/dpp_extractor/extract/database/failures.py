@@ -13,6 +13,7 @@ from dpp_core.errors import (
     CredentialsRefusedError,
     DppError,
     InternalError,
+    ResourcesError,
     SourceObjectError,
     SourceUnavailableError,
     SpecError,
@@ -39,6 +40,11 @@ _INTERRUPTED: Final = Failure(
     SourceUnavailableError,
     "the read was interrupted and may work next time",
     Reason.SOURCE_READ_FAILED,
+)
+_OWN_MEMORY: Final = Failure(
+    ResourcesError,
+    "this process ran out of memory",
+    fix="Give the run more memory; nothing was committed for this dataset.",
 )
 _REFUSED: Final = Failure(
     CredentialsRefusedError,
@@ -129,10 +135,12 @@ mistake that cannot be undone is to try a wrong password again and again.
 """
 
 
-def find_failure(sqlstate: str | None) -> Failure:
-    """Find the row of an SQLSTATE; without one the connection itself was lost."""
+def find_failure(sqlstate: str | None, words: str = "") -> Failure:
+    """Find the row of an SQLSTATE; without one the connection itself was lost, or, in the words of
+    the driver, our own memory was used up.
+    """
     if not sqlstate:
-        return _UNREACHABLE
+        return _OWN_MEMORY if "out of memory" in words else _UNREACHABLE
     return SQLSTATES.get(sqlstate) or SQLSTATES.get(sqlstate[:2]) or _UNCLASSIFIED
 
 

@@ -138,10 +138,12 @@ def translate(error: DBAPIError | psycopg.Error, what: str, fix: str = "") -> Dp
     original = error.orig if isinstance(error, DBAPIError) else error
     sqlstate: str | None = getattr(original, "sqlstate", None)
     words = "" if may_quote_values(sqlstate) else str(original)
-    said = f"{words.strip().splitlines()[0]}, SQLSTATE {sqlstate}" if words.strip() else ""
-    failure = find_failure(sqlstate)
+    state = f"SQLSTATE {sqlstate}" if sqlstate else ""
+    said = words.strip().splitlines()[0] if words.strip() else ""
+    failure = find_failure(sqlstate, words)
     is_denied = failure.reason is Reason.SOURCE_OBJECT_DENIED
-    return build_error(failure, what, said or f"SQLSTATE {sqlstate}", fix if is_denied else "")
+    told = ", ".join(part for part in (said, state) if part)
+    return build_error(failure, what, told, fix if is_denied else "")
 
 
 @contextmanager
