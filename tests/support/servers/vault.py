@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,14 @@ from typing import Any
 import httpx
 import hvac
 
-from servers.process import HOST, Server, ServerMissingError, free_port, make_folder
+from servers.process import (
+    HOST,
+    Server,
+    ServerMissingError,
+    ServerStartError,
+    free_port,
+    make_folder,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +90,17 @@ class VaultServer:
 
     def unseal(self) -> None:
         """Open a sealed server again."""
-        log = self.server.log_path.read_text()
-        found = re.findall(r"Unseal Key: (\S+)", log)
-        self.client().sys.submit_unseal_key(found[-1])
+        self.client().sys.submit_unseal_key(self._find_unseal_key())
+
+    def _find_unseal_key(self) -> str:
+        """Read the key out of the log; the server prints it half a second after it answers."""
+        end_at = time.monotonic() + 10
+        while time.monotonic() < end_at:
+            found = re.findall(r"Unseal Key: (\S+)\n", self.server.log_path.read_text())
+            if found:
+                return str(found[-1])
+            time.sleep(0.05)
+        raise ServerStartError(f"no unseal key in {self.server.log_path}")
 
     def stop(self) -> None:
         self.server.stop()
