@@ -1,13 +1,17 @@
 """What a user can see has its entry: exit codes, reasons, secrets, and the words of the pages."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from dpp_core.errors import EXIT_CODES
 from dpp_core.names import Reason
+from dpp_core.records import RunRecord
 from dpp_extractor.adapters.secrets import OPTIONAL_KEYS, REQUIRED_KEYS
+from dpp_extractor.metrics import build_metrics
+from dpp_extractor.settings import ExtractorSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOT_YET_TROUBLE = {"SchemaStable", "IndexBehind"}
@@ -40,6 +44,29 @@ def test_the_credentials_page_names_every_key_of_every_role() -> None:
         line = next(line for line in text.splitlines() if line.startswith(f"| `{role}` |"))
         assert all(f"`{key}`" in line for key in REQUIRED_KEYS[role]), role
         assert all(f"`{key}`" in line for key in OPTIONAL_KEYS[role] if key != "token"), role
+
+
+def test_the_settings_page_names_every_variable_with_its_own_row_and_no_other() -> None:
+    named = re.findall(r"^\| `(DPP_\w+)`", read("settings.md"), flags=re.M)
+
+    assert set(named) == {f"DPP_{name.upper()}" for name in ExtractorSettings.model_fields}
+
+
+def test_the_observability_page_names_every_metric_and_no_other() -> None:
+    named = re.findall(r"`(dpp_\w+)`", read("observability.md"))
+    at = datetime(2025, 6, 30, tzinfo=UTC)
+    record = RunRecord.model_construct(
+        namespace="n", extraction="e", distributor="d", started_at=at, ended_at=at,
+        exit_code=0, index="Off", units=(),
+    )  # fmt: skip
+
+    assert set(named) == {family.name for family in build_metrics(record).collect()}
+
+
+def test_every_reason_is_explained_somewhere() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
+
+    assert [reason.value for reason in Reason if f"`{reason.value}`" not in text] == []
 
 
 def test_prose_has_semantic_newlines() -> None:
