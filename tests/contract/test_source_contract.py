@@ -375,6 +375,14 @@ def test_only_keys_that_occur_twice_in_the_window_count(shop: Shop) -> None:
         assert view.duplicate_keys(table, _window(1, 5)) == ()
 
 
+def test_rows_without_a_key_are_no_duplicates_of_each_other(shop: Shop) -> None:
+    shop.put("loose", _row(1) | {"id": None}, _row(2) | {"id": None}, _row(3))
+
+    with _view(shop) as view:
+        assert view.duplicate_keys(view.describe(_loose()), None) == ()
+        assert len(_read(view, _loose(), None)) == 3
+
+
 def test_rows_of_the_future_are_counted_and_the_first_is_named(shop: Shop) -> None:
     now = datetime.now(UTC)
     for number, days in ((1, 0.5), (2, 3), (3, 2), (4, -1)):

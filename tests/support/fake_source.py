@@ -191,6 +191,8 @@ class FakeSnapshot:
             return ()
         seen: dict[tuple[Any, ...], list[Row]] = {}
         for row in self._within(table, window):
+            if any(row[name] is None for name in table.key):
+                continue  # goes to quarantine
             seen.setdefault(tuple(row[name] for name in table.key), []).append(row)
         twice = sorted((key for key, rows in seen.items() if len(rows) > 1), key=str)
         return tuple(_key_text(table, seen[key][0]) for key in twice[:3])
@@ -222,8 +224,8 @@ class FakeSnapshot:
         return sorted(rows, key=_order(table, window.cursor))
 
 
-def _order(table: SourceTable, cursor: str) -> Callable[[Row], tuple[Any, ...]]:
-    return lambda row: tuple(row[name] for name in (cursor, *table.key))
+def _order(table: SourceTable, cursor: str) -> Callable[[Row], list[tuple[bool, Any]]]:
+    return lambda row: [(row[name] is None, row[name] or 0) for name in (cursor, *table.key)]
 
 
 def _key_text(table: SourceTable, row: Row, other: str = "") -> str:

@@ -95,7 +95,10 @@ def build_first(relation: Relation, source: SourceTable, name: str, where: Where
 
 
 def build_duplicates(relation: Relation, source: SourceTable, within: Where | None) -> Select[Any]:
-    """Select up to three keys that occur more than once in what would be read."""
+    """Select up to three keys that occur more than once in what would be read.
+
+    A row with a NULL in its key has none: it goes to quarantine and hides nothing.
+    """
     names = list(dict.fromkeys((*source.key, *((source.cursor,) if source.cursor else ()))))
     origin = relation.clause(names)
     key = [origin.c[name] for name in source.key]
@@ -104,6 +107,7 @@ def build_duplicates(relation: Relation, source: SourceTable, within: Where | No
         statement = statement.where(*within(origin.c[source.cursor]))
     return (
         statement.select_from(origin)
+        .where(*(item.is_not(None) for item in key))
         .group_by(*key)
         .having(func.count() > 1)
         .order_by(*key)
