@@ -149,5 +149,5 @@ def test_duplicates_are_looked_for_only_in_what_would_be_read() -> None:
     statement = query.build_duplicates(query.Relation("s", "t"), table, within)
     assert one_line(postgresql.compile_statement(statement)) == (
         """SELECT "s"."t"."id" AS k0 FROM "s"."t" WHERE "s"."t"."at" < CAST('2026-01-02' AS DATE)"""
-        """ GROUP BY "s"."t"."id" HAVING count(*) > 1 ORDER BY "s"."t"."id" LIMIT 3"""
+        """ AND "s"."t"."id" IS NOT NULL GROUP BY "s"."t"."id" HAVING count(*) > 1 ORDER BY "s"."t"."id" LIMIT 3"""
     )
