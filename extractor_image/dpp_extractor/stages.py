@@ -196,7 +196,8 @@ def index(
     save = tools.index.save
     save("commits", {**key, "lane": LIVE_LANE, "seq": done.seq}, build_commit(request, done))
     save("watermarks", {**key, "lane": LIVE_LANE}, build_watermark(request, done))
-    save("catalog", key, catalog.model_dump(mode="json"))
+    # The instant stays one: by it the index keeps a held-up run from hiding its successor.
+    save("catalog", key, {**catalog.model_dump(mode="json"), "updated_at": catalog.updated_at})
     tools.hook("indexed")
 
 

@@ -85,8 +85,6 @@ class Place(Protocol):
 
     def copy(self) -> "Place": ...
 
-    def mirror(self, folder: Path) -> "Place": ...
-
 
 @dataclass(frozen=True, slots=True)
 class FolderPlace:
@@ -119,9 +117,6 @@ class FolderPlace:
         other = self.root.with_name(f"{self.root.name}-{time.monotonic_ns()}")
         shutil.copytree(self.root, other)
         return FolderPlace(other)
-
-    def mirror(self, folder: Path) -> "FolderPlace":
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +175,6 @@ class BucketPlace:
             client.put_object(Bucket=other.bucket, Key=key, Body=body)
         return other
 
-    def mirror(self, folder: Path) -> FolderPlace:
-        """Copy every object to a folder, byte by byte."""
-        root = folder / f"mirror-{time.monotonic_ns()}"
-        for key, body in self.files().items():
-            (root / key).parent.mkdir(parents=True, exist_ok=True)
-            (root / key).write_bytes(body)
-        return FolderPlace(root)
-
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -213,7 +200,9 @@ class Ended:
     @property
     def error(self) -> dict[str, Any]:
         """The error of a run that ended before there was a report."""
-        found: dict[str, Any] = next(line["error"] for line in self.lines if "error" in line)
+        found: dict[str, Any] = next(
+            line["error"] for line in self.lines if isinstance(line.get("error"), dict)
+        )
         return found
 
     @property
@@ -335,14 +324,15 @@ class Scene:
         return [info["dpp"] for info in infos if "dpp" in info]
 
     def assert_equal(self, *datasets: str) -> None:
-        """Hold the tables against the source, value by value, through every reader.
-
-        A bucket's files are copied to a folder first, since one of the readers cannot reach buckets.
-        """
-        place = self.place.mirror(self.folder)
+        """Hold the tables against the source, value by value, through every reader."""
         for dataset in datasets or ("orders", "items"):
-            rows, form = self.rows(dataset), FORMS[dataset]
-            assert_table_equals(place.uri(dataset), rows, key=["id"], form=form)
+            assert_table_equals(
+                self.place.uri(dataset),
+                self.rows(dataset),
+                key=["id"],
+                form=FORMS[dataset],
+                options=self.place.options,
+            )
 
     def records(self, run_id: str) -> list[dict[str, Any]]:
         """Give the records of each try of a run."""

@@ -71,6 +71,7 @@ def build_watermark(request: RunRequest, record: UnitRecord) -> dict[str, Any]:
         "epoch": record.epoch,
         "watermark": record.window.high if record.window else None,
         "read_at": record.read_at,
+        "updated_at": record.read_at,
         "run_id": request.run_id,
     }
 
