@@ -51,7 +51,8 @@ def decide_intent(
     kind_of_cursor = cursor_kind(table.column(table.cursor)) if table.cursor else ""
     identity = build_identity(request.source, unit, kind_of_cursor)
     admission = admit(head, unit, identity, blocks)
-    window = _decide_window(unit, table, admission, snapshot)
+    null_rows = snapshot.count_null_cursor(table, table.cursor) if table.cursor else 0
+    window = _decide_window(unit, table, admission, snapshot, null_rows)
     columns = plan_columns(table, unit)
     replaces_all = admission.kind in ("replace", "reset")
     schema = decide_schema(
@@ -77,7 +78,7 @@ def decide_intent(
         identity=identity,
         read_at=decide_read_at(head, snapshot.snapshot_at),
         approved=approved,
-        warnings=_warnings(table, window, snapshot, schema)
+        warnings=_warnings(window, snapshot, schema, null_rows)
         + _warn_future(window, future_rows, first),
         always_commits=replaces_all or head.live is None,
         future_rows=future_rows,
@@ -89,7 +90,7 @@ def _has_commit(head: Head, admission: Admission) -> bool:
 
 
 def _decide_window(
-    unit: Unit, table: SourceTable, admission: Admission, snapshot: Snapshot
+    unit: Unit, table: SourceTable, admission: Admission, snapshot: Snapshot, null_rows: int
 ) -> Window | None:
     if unit.incremental is None or table.cursor is None:
         return None
@@ -102,7 +103,6 @@ def _decide_window(
             fix="Use the extractor image that wrote it, or a newer one.",
         )
     column = table.column(table.cursor)
-    null_rows = snapshot.count_null_cursor(table, column.name)
     check_null_cursor(unit.dataset, column.name, null_rows, unit.incremental.nulls)
     max_cursor = (
         snapshot.max_cursor(table, column.name) if cursor_kind(column) == "integer" else None
@@ -124,7 +124,7 @@ def _approve_schema(
 
 
 def _warnings(
-    table: SourceTable, window: Window | None, snapshot: Snapshot, schema: SchemaPlan
+    window: Window | None, snapshot: Snapshot, schema: SchemaPlan, null_rows: int
 ) -> tuple[str, ...]:
     found = [f"Column {name} is new." for name in schema.added]
     found += [f"Column {name} became wider." for name in schema.widened]
@@ -132,7 +132,6 @@ def _warnings(
         return tuple(found)
     if window.reason:
         found.append(f"{window.reason}: {snapshot.clocks.holder}".rstrip(": "))
-    null_rows = snapshot.count_null_cursor(table, window.cursor)
     if null_rows:
         found.append(f"{null_rows:,} rows without {window.cursor} were left out (nulls: Exclude).")
     return tuple(found)

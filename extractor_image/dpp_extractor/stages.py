@@ -209,7 +209,7 @@ def _set_aside(way: Way, rejected: Iterable[Rejected]) -> None:
     for row in rejected:
         way.tally.rejected.append(row)
         way.tally.rejected_bytes += sum(len(value or "") for value in row.values.values())
-        check_quarantine(way.intent.unit.dataset, len(way.tally.rejected), way.tally.rejected_bytes)
+        check_quarantine(way.intent.unit.dataset, way.tally.rejected, way.tally.rejected_bytes)
 
 
 def _counted(way: Way, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -4,6 +4,7 @@ Called by `unit` once a batch. Pure: (rows, key) -> good rows and rejected ones.
 whole read and is asked of the source in the same snapshot, see `check_key`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,16 +65,21 @@ def check_key(dataset: str, key: Sequence[str], duplicates: Sequence[str]) -> No
         )
 
 
-def check_quarantine(dataset: str, rejected_rows: int, rejected_bytes: int) -> None:
+def check_quarantine(dataset: str, rejected: Sequence[Rejected], rejected_bytes: int) -> None:
     """Block a dataset whose rejected rows no longer fit into quarantine: none may be lost."""
-    if rejected_rows > QUARANTINE_LIMIT_ROWS or rejected_bytes > QUARANTINE_LIMIT_BYTES:
-        raise BlockedError(
-            f"More than {QUARANTINE_LIMIT_ROWS:,} rows (or {QUARANTINE_LIMIT_BYTES // 1_000_000} MB) of {dataset} "
-            f"break a rule; quarantine does not hold more, so nothing was committed.",
-            reason=Reason.QUARANTINE_FULL,
-            field="datasets",
-            fix="See the first of them with `dpp log`, mend the rows or leave the column out with columns.exclude.",
-        )
+    if len(rejected) <= QUARANTINE_LIMIT_ROWS and rejected_bytes <= QUARANTINE_LIMIT_BYTES:
+        return
+    columns = Counter(row.column for row in rejected)
+    told = "; ".join(f"{rows:,} by {column}" for column, rows in columns.most_common(3))
+    first = rejected[0]
+    raise BlockedError(
+        f"More than {QUARANTINE_LIMIT_ROWS:,} rows or {QUARANTINE_LIMIT_BYTES // 1_000_000} MB of {dataset} break a "
+        f"rule, more than quarantine holds: {told}. The first breaks {first.rule} in {first.column}: {first.detail}. "
+        "Nothing was committed.",
+        reason=Reason.QUARANTINE_FULL,
+        field="datasets",
+        fix="Mend the rows at the source, or leave the column out with columns.exclude.",
+    )
 
 
 def check_null_cursor(dataset: str, cursor: str, null_rows: int, nulls: str | None) -> None:

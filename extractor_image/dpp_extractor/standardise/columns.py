@@ -26,6 +26,8 @@ from dpp_extractor.batch import Column, SourceTable
 SOURCE_NAME: Final = b"dpp.source_name"
 SOURCE_TYPE: Final = b"dpp.source_type"
 FIDELITY: Final = b"dpp.fidelity"
+RETIRED: Final = b"dpp.retired"
+"""On a column that the source no longer has, after a person approved that; it is NULL in new rows."""
 
 _TRANSLITERATED: Final = str.maketrans(
     {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dpp_core.errors import SchemaChangedError
-from dpp_extractor.standardise.columns import SOURCE_NAME
+from dpp_extractor.standardise.columns import RETIRED, SOURCE_NAME
 
 _INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 
@@ -40,24 +40,30 @@ def decide_schema(
     fields: list[pa.Field] = []
     widened: list[str] = []
     problems: list[str] = []
+    is_approvable = True
     for field in current:
         new = by_name.get(field.name)
         if new is None:
-            problems.append(_missing(field, current, planned))
-            fields.append(field)
+            if not _is_retired(field):
+                problems.append(_missing(field, current, planned))
+            fields.append(_retired(field))
         elif new.type == field.type:
-            fields.append(field)
+            fields.append(new if _is_retired(field) else field)
         elif is_widening(field.type, new.type):
             widened.append(field.name)
             fields.append(new)
         else:
             problems.append(f"{field.name} was {field.type} and is {new.type} now")
+            is_approvable = is_approvable and (replaces_all or is_widening(new.type, field.type))
             fields.append(field)
     added = [field for field in planned if field.name not in current.names]
     merged = _with_system_last([*fields, *added])
     if problems:
         schema = planned if replaces_all else merged
-        return SchemaPlan(schema, True, block=_blocked(dataset, problems, planned, replaces_all))
+        fingerprint = schema_fingerprint(planned) if is_approvable else ""
+        return SchemaPlan(
+            schema, True, block=_blocked(dataset, problems, replaces_all, fingerprint)
+        )
     return SchemaPlan(
         merged, bool(widened or added), tuple(field.name for field in added), tuple(widened)
     )
@@ -80,9 +86,13 @@ def schema_fingerprint(schema: pa.Schema) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def is_castable(old: pa.DataType, new: pa.DataType) -> bool:
-    """Say whether rows of the source's type `new` can be written as the table's `old` without changing a value."""
-    return old == new or is_widening(new, old)
+def _is_retired(field: pa.Field) -> bool:
+    return RETIRED in (field.metadata or {})
+
+
+def _retired(field: pa.Field) -> pa.Field:
+    """Mark a column that the source no longer has; it stays in the table, and is not asked about again."""
+    return field.with_metadata({**(field.metadata or {}), RETIRED: b"true"})
 
 
 def _with_system_last(fields: list[pa.Field]) -> pa.Schema:
@@ -99,16 +109,22 @@ def _missing(field: pa.Field, current: pa.Schema, planned: pa.Schema) -> str:
 
 
 def _blocked(
-    dataset: str, problems: list[str], planned: pa.Schema, replaces_all: bool
+    dataset: str, problems: list[str], replaces_all: bool, fingerprint: str
 ) -> SchemaChangedError:
-    after = (
-        "the table then takes the new schema"
-        if replaces_all
-        else "a column that is gone then stays in the table and is NULL from now on; a changed type needs epoch + 1"
-    )
+    undo = "Undo the change at the source, keep the old name with columns.rename, "
+    if not fingerprint:
+        fix = undo + "or raise the dataset's epoch: values of the new type do not fit the table."
+    elif replaces_all:
+        fix = undo + "or approve this run: the table then takes the new schema."
+    else:
+        fix = (
+            undo
+            + "or approve this run: a column that is gone then stays in the table and is NULL from now on, "
+            "and a narrower type is written as the table's."
+        )
     return SchemaChangedError(
         f"The schema of {dataset} changed: {'; '.join(problems)}. Nothing was committed.",
         field="approve",
-        fix=f"Undo the change at the source, keep the old name with columns.rename, or approve this run ({after}).",
-        fingerprint=schema_fingerprint(planned),
+        fix=fix,
+        fingerprint=fingerprint,
     )

@@ -5,12 +5,15 @@ import pytest
 
 from dpp_core.errors import BlockedError
 from dpp_core.names import Reason
+from dpp_extractor.batch import Rejected
 from dpp_extractor.check.rules import (
     check_key,
     check_null_cursor,
     check_quarantine,
     check_rows,
 )
+
+BROKEN = Rejected({"total": "n/a"}, "type", "total", "DECIMAL(12,2): allowed is a finite number")
 
 
 def test_rows_without_a_key_are_set_aside_with_rule_and_values() -> None:
@@ -43,8 +46,8 @@ def test_rows_with_keys_pass_untouched() -> None:
     ("broken", "reason"),
     [
         (lambda: check_key("d", ("id",), ("id=7 occurs twice",)), Reason.KEY_NOT_UNIQUE),
-        (lambda: check_quarantine("d", 1_001, 0), Reason.QUARANTINE_FULL),
-        (lambda: check_quarantine("d", 1, 10_000_001), Reason.QUARANTINE_FULL),
+        (lambda: check_quarantine("d", [BROKEN] * 1_001, 0), Reason.QUARANTINE_FULL),
+        (lambda: check_quarantine("d", [BROKEN], 10_000_001), Reason.QUARANTINE_FULL),
         (lambda: check_null_cursor("d", "updated_at", 3, None), Reason.CURSOR_HAS_NULLS),
     ],
     ids=["duplicate key", "too many rows", "too many bytes", "null cursors"],
@@ -59,6 +62,15 @@ def test_a_guard_blocks_with_its_reason_and_exit_24(broken: object, reason: Reas
 
 def test_guards_let_through_what_is_allowed() -> None:
     check_key("d", ("id",), ())
-    check_quarantine("d", 1_000, 10_000_000)
+    check_quarantine("d", [BROKEN] * 1_000, 10_000_000)
     check_null_cursor("d", "updated_at", 3, "Exclude")
     check_null_cursor("d", "updated_at", 0, None)
+
+
+def test_a_full_quarantine_says_which_columns_and_why_but_no_value() -> None:
+    with pytest.raises(BlockedError) as caught:
+        check_quarantine("orders", [BROKEN] * 1_001, 0)
+
+    assert "1,001 by total" in caught.value.message
+    assert "allowed is a finite number" in caught.value.message
+    assert "n/a" not in str(caught.value)

@@ -80,7 +80,7 @@ def test_a_change_that_could_lose_something_is_blocked_with_the_way_out(
 
     assert plan.block is not None
     assert plan.block.exit_code == 25
-    assert plan.block.fingerprint
+    assert plan.block.fix
     pytest.raises(type(plan.block), _raise, plan.block).match(said)
 
 
@@ -102,3 +102,34 @@ def test_after_approval_a_replaced_table_takes_the_sources_schema() -> None:
     )
 
     assert "old" not in plan.schema.names
+
+
+def test_a_retired_column_is_not_asked_about_again() -> None:
+    current = _schema(id=pa.int64(), old=pa.string())
+    approved = decide_schema("d", current, _schema(id=pa.int64()), replaces_all=False)
+
+    later = decide_schema("d", approved.schema, _schema(id=pa.int64()), replaces_all=False)
+
+    assert later.block is None and not later.is_changed
+    assert later.schema.field("old").metadata == {b"dpp.retired": b"true"}
+
+
+def test_a_retired_column_that_returns_is_read_again() -> None:
+    current = _schema(id=pa.int64(), old=pa.string())
+    retired = decide_schema("d", current, _schema(id=pa.int64()), replaces_all=False).schema
+
+    later = decide_schema("d", retired, current, replaces_all=False)
+
+    assert later.block is None
+    assert later.schema.field("old").metadata is None
+
+
+def test_a_type_whose_values_do_not_fit_the_table_cannot_be_approved() -> None:
+    current, planned = _schema(id=pa.int64()), _schema(id=pa.string())
+
+    appended = decide_schema("d", current, planned, replaces_all=False)
+    replaced = decide_schema("d", current, planned, replaces_all=True)
+
+    assert appended.block is not None and appended.block.fingerprint == ""
+    assert "epoch" in appended.block.fix
+    assert replaced.block is not None and replaced.block.fingerprint
