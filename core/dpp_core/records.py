@@ -1,7 +1,8 @@
 """The documents that say what happened: the run record in the bucket, and what the index holds.
 
 Called by the extractor's record stage (writes) and by whoever reads history. The bucket's documents are the truth; the
-index's can be rebuilt from them. No secret may be in any of them, and of a source row nothing but the key that a message names.
+index's can be rebuilt from them. No secret may be in any of them, and of a source row nothing but the key that a
+message names.
 """
 
 from datetime import datetime
