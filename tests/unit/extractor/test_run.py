@@ -148,6 +148,18 @@ def test_an_integer_cursor_of_an_empty_table_commits_once_too(bench: Bench) -> N
     assert (third.rows, third.high) == (1, "6")
 
 
+def test_a_row_stamped_at_the_high_itself_comes_with_the_next_run_and_once(bench: Bench) -> None:
+    bench.source.put("orders", _order(4, 9))
+
+    first = bench.run_one()
+    bench.tick()
+    second = bench.run_one()
+
+    assert first.high == "2026-01-02T03:04:14.000000+00:00"  # nine seconds after the start
+    assert (first.rows, second.rows) == (3, 1)
+    assert len(bench.rows()) == 4
+
+
 def test_a_replace_always_commits_and_holds_the_source_alone(bench: Bench) -> None:
     bench.run(REPLACE)
     bench.tick()
