@@ -70,14 +70,6 @@ CASES: dict[str, Breakage] = {
         "SchemaChanged",
         ("item (source column 'item') is gone (renamed to article?)", "approve", "columns.rename"),
     ),
-    "dropped-column": (
-        "ALTER TABLE orders RENAME COLUMN at TO was_at; ALTER TABLE orders ALTER was_at TYPE text",
-        "ALTER TABLE orders ALTER was_at TYPE timestamptz USING was_at::timestamptz;"
-        "ALTER TABLE orders RENAME COLUMN was_at TO at",
-        25,
-        "SchemaChanged",
-        ("at (source column 'at') is gone", "approve"),
-    ),
     "narrowed-column": (
         "ALTER TABLE orders ALTER price TYPE numeric(8,2)",
         "ALTER TABLE orders ALTER price TYPE numeric(12,2)",
