@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow.parquet as pq
@@ -220,3 +221,12 @@ def unit_of(dataset: str, unit: Unit = APPEND, **changes: Any) -> Unit:
 
 def _bare(row: Row) -> Row:
     return {name: cell for name, cell in row.items() if name not in SYSTEM}
+
+
+def dump(store: FakeStore, folder: Path) -> Path:
+    """Lay a store's objects out as files, so that real readers and commands find them."""
+    for key, body in store.objects.items():
+        file = folder / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(body)
+    return folder
