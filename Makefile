@@ -16,7 +16,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--no-emit-package dpp-core
 PYTEST_ARGS ?=
 
-.PHONY: help setup check format format-check lint types contracts unit generated test test-spark \
+.PHONY: help setup bench-run check format format-check lint types contracts unit generated test test-spark \
 	servers crds docs-reference demo dev-up dev-down lock clean
 
 help: ## Print this list
@@ -63,6 +63,9 @@ $(SPARK)/.ready: requirements/spark.txt
 	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
 	@$(SPARK)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/spark.txt
 	@touch $@
+
+bench-run: setup servers ## Read a million rows from PostgreSQL; print speed and memory as one table
+	@$(PY) tests/support/bench.py $(ROWS)
 
 servers: setup ## Install and build the real servers that the tests talk to
 	@$(PY) tests/support/build.py

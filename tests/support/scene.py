@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import boto3
 import yaml
@@ -258,9 +258,13 @@ class Scene:
         self,
         *options: str,
         before: Callable[[], object] | None = None,
+        output: IO[bytes] | None = None,
         **environment: str,
     ) -> subprocess.Popen[str]:
-        """Start a run and leave it alone; `finish` waits for it. `before` runs in the process itself."""
+        """Start a run and leave it alone; `finish` waits for it, unless its `output` goes to a file.
+
+        `before` runs in the process itself, before the command.
+        """
         bare = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
         login = {
             "DPP_SOURCE_USERNAME": self.reader.user,
@@ -272,8 +276,8 @@ class Scene:
             cwd=self.folder,
             env={name: value for name, value in given.items() if value},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=output or subprocess.PIPE,
             text=True,
             preexec_fn=before,
         )
@@ -286,7 +290,7 @@ class Scene:
         **environment: str,
     ) -> Ended:
         """Run to the end. Fails on another exit code than `expect`; None takes any."""
-        return finish(self.start(*options, before=before, **environment), expect)
+        return finish(self.start(*options, before=before, output=None, **environment), expect)
 
     def make_slow(self, seconds: float) -> None:
         """Have the items read as the view `shelf`, whose rows come slowly; 0 for at once."""
