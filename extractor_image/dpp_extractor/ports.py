@@ -69,6 +69,10 @@ class Store(Protocol):
         """None when absent; retried inside on temporary faults."""
         ...
 
+    def get_range(self, key: str, start_bytes: int, length_bytes: int) -> bytes | None:
+        """At most `length_bytes` from `start_bytes` on, fewer at the end; None when absent."""
+        ...
+
     def head(self, key: str) -> Entry | None: ...
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[Entry]:

@@ -70,6 +70,10 @@ class FakeStore:
         with self._lock:
             return self.objects.get(key)
 
+    def get_range(self, key: str, start_bytes: int, length_bytes: int) -> bytes | None:
+        body = self.get(key)
+        return None if body is None else body[start_bytes : start_bytes + length_bytes]
+
     def head(self, key: str) -> Entry | None:
         self._check_up()
         with self._lock:

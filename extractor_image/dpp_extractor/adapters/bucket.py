@@ -109,12 +109,11 @@ class BucketStore:
         return Put.CREATED
 
     def get(self, key: str) -> bytes | None:
-        def read() -> bytes:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-            body: bytes = answer["Body"].read()
-            return body
+        return self._unless_absent(key, lambda: self._read(key))
 
-        return self._unless_absent(key, read)
+    def get_range(self, key: str, start_bytes: int, length_bytes: int) -> bytes | None:
+        asked = f"bytes={start_bytes}-{start_bytes + length_bytes - 1}"
+        return self._unless_absent(key, lambda: self._read(key, Range=asked))
 
     def head(self, key: str) -> Entry | None:
         answer = self._unless_absent(key, lambda: self.head_object(key))
@@ -161,6 +160,11 @@ class BucketStore:
             return datetime.now(UTC)
         answered_at, mark = self._clock
         return answered_at + timedelta(seconds=time.monotonic() - mark)
+
+    def _read(self, key: str, **options: str) -> bytes:
+        answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
+        body: bytes = answer["Body"].read()
+        return body
 
     def _note_date(self, http_response: Any, **_: Any) -> None:
         text = http_response.headers.get("Date")

@@ -72,6 +72,10 @@ class FolderStore:
         target = self._path(key)
         return _translated(target, lambda: _read(target))
 
+    def get_range(self, key: str, start_bytes: int, length_bytes: int) -> bytes | None:
+        target = self._path(key)
+        return _translated(target, lambda: _read_range(target, start_bytes, length_bytes))
+
     def head(self, key: str) -> Entry | None:
         target = self._path(key)
         return _translated(target, lambda: _entry(target, key))
@@ -225,6 +229,15 @@ def _names(folder: Path) -> list[tuple[str, bool]]:
 def _read(target: Path) -> bytes | None:
     try:
         return target.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _read_range(target: Path, start_bytes: int, length_bytes: int) -> bytes | None:
+    try:
+        with target.open("rb") as file:
+            file.seek(start_bytes)
+            return file.read(length_bytes)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dpp_extractor.publish.carry import build_carried
 from dpp_extractor.publish.delta import (
     CONFIGURATION,
     ENGINE,
@@ -21,6 +22,8 @@ from dpp_extractor.publish.delta import (
     build_lines,
     build_metadata,
     build_remove,
+    has_our_properties,
+    list_foreign_properties,
     milliseconds,
 )
 from dpp_extractor.publish.draft import REPLACING_KINDS, Draft, build_dpp
@@ -51,7 +54,7 @@ def carries_metadata(draft: Draft, head: Head) -> bool:
     if head.metadata is None or head.protocol is None:
         return True
     table = head.schema
-    has_properties = CONFIGURATION.items() <= dict(head.metadata["configuration"] or {}).items()
+    has_properties = has_our_properties(head.metadata)
     is_same = table is not None and build_schema(_schema(draft, head)) == build_schema(table)
     return not is_same or not has_properties
 
@@ -60,6 +63,8 @@ def _actions(draft: Draft, head: Head, version: int, name: str, at: datetime) ->
     previous = head.lanes.get(draft.lane)
     schema = _schema(draft, head)
     is_replacing = draft.kind in REPLACING_KINDS
+    protocol = _new_protocol(head, schema)
+    has_metadata = carries_metadata(draft, head)
     yield (
         "commitInfo",
         {
@@ -67,12 +72,17 @@ def _actions(draft: Draft, head: Head, version: int, name: str, at: datetime) ->
             "operation": "WRITE",
             "operationParameters": {"mode": "Overwrite" if is_replacing else "Append"},
             "engineInfo": ENGINE,
-            "dpp": build_dpp(draft, previous=previous, version=version),
+            "dpp": {
+                **build_dpp(draft, previous=previous, version=version),
+                "carried": build_carried(
+                    draft, head, has_metadata=has_metadata, protocol=protocol or head.protocol or {}
+                ),
+            },
         },
     )
-    if _needs_protocol(head, schema):
-        yield "protocol", PROTOCOL_NTZ if has_timestamp_ntz(schema) else PROTOCOL_PLAIN
-    if carries_metadata(draft, head):
+    if protocol is not None:
+        yield "protocol", protocol
+    if has_metadata:
         yield "metaData", _metadata(draft, head, schema, name, at)
     yield (
         "txn",
@@ -98,12 +108,12 @@ def _schema(draft: Draft, head: Head) -> pa.Schema:
     return merge_for_append(table, draft.schema)
 
 
-def _needs_protocol(head: Head, schema: pa.Schema) -> bool:
+def _new_protocol(head: Head, schema: pa.Schema) -> Mapping[str, Any] | None:
+    """Return the protocol the commit must write, None when the table's will do."""
+    wanted = PROTOCOL_NTZ if has_timestamp_ntz(schema) else PROTOCOL_PLAIN
     if head.protocol is None:
-        return True
-    return head.protocol["minReaderVersion"] < PROTOCOL_NTZ[
-        "minReaderVersion"
-    ] and has_timestamp_ntz(schema)
+        return wanted
+    return wanted if head.protocol["minReaderVersion"] < wanted["minReaderVersion"] else None
 
 
 def _metadata(
@@ -114,7 +124,8 @@ def _metadata(
     )
     skipping = list_skipping_columns(schema)
     configuration = {**(before.get("configuration") or {}), **CONFIGURATION}
-    configuration.pop(STATS_COLUMNS, None)
+    for name in (STATS_COLUMNS, *list_foreign_properties(configuration)):
+        configuration.pop(name, None)
     if skipping:
         configuration[STATS_COLUMNS] = ",".join(skipping)
     return {

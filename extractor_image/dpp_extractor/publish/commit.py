@@ -27,7 +27,7 @@ from dpp_extractor.publish import protocol
 from dpp_extractor.publish.body import build_commit_bytes, carries_metadata
 from dpp_extractor.publish.copies import put_copy
 from dpp_extractor.publish.delta import Commit, parse_commit
-from dpp_extractor.publish.draft import Draft
+from dpp_extractor.publish.draft import REPLACING_KINDS, Draft
 from dpp_extractor.publish.fold import Head, advance, find_ours, observe
 from dpp_extractor.publish.hooks import NO_HOOKS, Hooks
 from dpp_extractor.publish.keys import Stream, log_key, table_prefix
@@ -118,9 +118,11 @@ def _put(place: _Place, progress: _Progress, request: protocol.PutCommit) -> pro
         progress.tries += 1
     else:
         is_first = request.built_on == progress.first.version
+        table = progress.first if is_first else progress.last
+        _check_columns(place.draft, table)
         progress.body = build_commit_bytes(
             place.draft,
-            progress.first if is_first else progress.last,
+            table,
             version=request.version,
             name=place.stream.dataset,
             at=place.store.now(),
@@ -204,10 +206,21 @@ def _attempt(head: Head, draft: Draft, deadline_at: datetime) -> protocol.Attemp
 def _check_draft(head: Head, draft: Draft) -> None:
     if head.read_at is not None and draft.read_at <= head.read_at:
         raise InternalError(f"read_at {draft.read_at} is not after the head's {head.read_at}.")
+    if draft.kind in REPLACING_KINDS and not head.has_files:
+        raise InternalError(f"A {draft.kind} needs a head that was read with its files.")
     if draft.lane != LIVE_LANE and (head.version < 0 or carries_metadata(draft, head)):
         raise SchemaChangedError(
             f"Lane {draft.lane} may neither create the table nor change its columns.",
             fix="Run the live lane first.",
+        )
+
+
+def _check_columns(draft: Draft, head: Head) -> None:
+    """Stop a backfill whose columns are not the table's any more: it never writes metaData."""
+    if draft.lane != LIVE_LANE and carries_metadata(draft, head):
+        raise TemporaryFailure(
+            f"The columns of the table changed while lane {draft.lane} was read.",
+            fix="Run it again; it starts from the new head.",
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from dpp_core.errors import StreamError
 from dpp_core.names import COMMIT_FORMAT, Reason
 from dpp_extractor.batch import Part
+from dpp_extractor.publish.keys import is_our_app_id
 from dpp_extractor.publish.schema import is_plain_name
 
 CONFIGURATION: Final[Mapping[str, str]] = {
@@ -36,6 +37,20 @@ PROTOCOL_NTZ: Final[Mapping[str, Any]] = {
     "readerFeatures": ["timestampNtz"],
     "writerFeatures": ["timestampNtz", "appendOnly", "invariants"],
 }
+_OFF: Final = ("false", "")
+_FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
+    "delta.appendOnly": _OFF,
+    "delta.checkpointPolicy": ("classic", ""),
+    "delta.columnMapping.mode": ("none", ""),
+    "delta.enableDeletionVectors": _OFF,
+    "delta.enableInCommitTimestamps": _OFF,
+    "delta.enableRowTracking": _OFF,
+    "delta.enableTypeWidening": _OFF,
+    "delta.setTransactionRetentionDuration": (),
+}
+"""Properties that are never ours, each with the values that leave it off."""
+_FOREIGN_PREFIXES: Final = ("delta.feature.", "delta.constraints.")
+
 ENGINE: Final = f"dpp/{COMMIT_FORMAT}"
 
 
@@ -65,6 +80,7 @@ class Commit:
     removes: tuple[str, ...]
     adds_data: bool
     removes_data: bool
+    has_deletion_vectors: bool = False
 
     @property
     def operation(self) -> str:
@@ -99,8 +115,20 @@ def is_known_protocol(protocol: Mapping[str, Any]) -> bool:
 
 
 def has_our_properties(metadata: Mapping[str, Any]) -> bool:
+    """Return whether all our properties are there and none that makes the table another's."""
     configuration = metadata.get("configuration") or {}
-    return all(configuration.get(name) == value for name, value in CONFIGURATION.items())
+    has_ours = all(configuration.get(name) == value for name, value in CONFIGURATION.items())
+    return has_ours and not list_foreign_properties(configuration)
+
+
+def list_foreign_properties(configuration: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the properties that switch on what our commits or a reader of ours cannot live with."""
+    return tuple(
+        name
+        for name, value in configuration.items()
+        if name.startswith(_FOREIGN_PREFIXES)
+        or (name in _FOREIGN and str(value).lower() not in _FOREIGN[name])
+    )
 
 
 def build_metadata(
@@ -173,6 +201,10 @@ def _collect(version: int, sha256: str, actions: list[dict[str, Any]]) -> Commit
 
     adds, removes = all_of("add"), all_of("remove")
     infos, protocols, metadatas = all_of("commitInfo"), all_of("protocol"), all_of("metaData")
+    app_ids = [str(txn["appId"]) for txn in all_of("txn")]
+    is_doubled = len(app_ids) != len(set(app_ids)) or sum(map(is_our_app_id, app_ids)) > 1
+    if is_doubled or max(len(infos), len(protocols), len(metadatas)) > 1:
+        raise ValueError("an action that a commit may have once is there twice")
     return Commit(
         version=version,
         sha256=sha256,
@@ -184,6 +216,7 @@ def _collect(version: int, sha256: str, actions: list[dict[str, Any]]) -> Commit
         removes=tuple(str(remove["path"]) for remove in removes),
         adds_data=any(add.get("dataChange", True) for add in adds),
         removes_data=any(remove.get("dataChange", True) for remove in removes),
+        has_deletion_vectors=any(add.get("deletionVector") for add in adds),
     )
 
 

@@ -97,6 +97,8 @@ class OurCommit:
     source: Mapping[str, Any] = field(default_factory=dict)
     generation: int = 0
     code_version: str = ""
+    carried: Mapping[str, Any] | None = None
+    """What it says of the table around it, as it stands in the commit; see `carry`."""
 
 
 def build_dpp(draft: Draft, *, previous: OurCommit | None, version: int) -> dict[str, Any]:
@@ -189,6 +191,7 @@ def _our_commit(info: Mapping[str, Any], fields: Mapping[str, Any], sha256: str)
         source=fields.get("source") or {},
         generation=int(fields.get("generation") or 0),
         code_version=str(fields.get("code_version") or ""),
+        carried=fields.get("carried"),
     )
 
 

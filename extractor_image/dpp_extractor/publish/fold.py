@@ -1,6 +1,6 @@
 """The table as its log tells it: commits folded into a `Head`, one by one.
 
-Called by `head` (from version 0) and by `commit` (the strangers' commits that took our versions).
+Called by `head` (from our last commit, or from version 0) and by `commit` (what took our versions).
 Pure: `advance` returns a new Head and leaves the old one as it was. The chain of our own commits is
 checked here, at every commit.
 """
@@ -29,12 +29,43 @@ CREATED_AT_SLACK: Final = timedelta(minutes=10)
 class Asked:
     """What a run wants to know of the log: whether it has committed already, and what it must not
     miss.
+
+    `files` False = the table's files are not needed, unless `epoch` is above the table's (a reset
+    removes them all).
     """
 
     run_id: str
     created_at: datetime
     known_seq: int | None = None
     lane: str = LIVE_LANE
+    files: bool = True
+    epoch: int | None = None
+
+    def reaches(self, ours: OurCommit) -> bool:
+        """Return whether a commit of the lane is late enough to be this run's."""
+        if self.known_seq is not None:
+            return ours.seq > self.known_seq
+        return ours.committed_at >= self.created_at - CREATED_AT_SLACK
+
+    def has_made(self, ours: OurCommit) -> bool:
+        """Return whether a commit is this run's own."""
+        return ours.run_id == self.run_id and ours.lane == self.lane and self.reaches(ours)
+
+    def needs_files(self, live: OurCommit | None) -> bool:
+        """Return whether the table's files must be known, given its last live commit."""
+        is_reset = live is not None and self.epoch is not None and self.epoch > live.epoch
+        return self.files or is_reset
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a commit lies: its version, its digest, and its copy (`<lane>/<name>`, empty for a
+    stranger's).
+    """
+
+    version: int
+    sha256: str
+    copy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +87,10 @@ class Head:
     `lanes` holds the last commit of each lane, `own` the last commit of the asked run (None: it has
     not committed), `files` what the table consists of, `consumed` the approvals used up, `read_at`
     the last read of all lanes.
+
+    `lanes` may leave out backfills that are finished. `files` is empty and means nothing when
+    `has_files` is False. `metadata_at` is the commit that holds `metadata`; None: nobody knows.
+    `copied` names the lanes whose last commit was seen to have its copy.
     """
 
     version: int = -1
@@ -67,6 +102,9 @@ class Head:
     consumed: frozenset[str] = frozenset()
     read_at: datetime | None = None
     trouble: Trouble | None = None
+    metadata_at: Place | None = None
+    copied: frozenset[str] = field(default=frozenset(), compare=False)
+    has_files: bool = True
 
     @property
     def live(self) -> OurCommit | None:
@@ -102,6 +140,9 @@ def advance(head: Head, commits: Iterable[Commit], asked: Asked | None = None) -
         consumed=set(head.consumed),
         read_at=head.read_at,
         trouble=head.trouble,
+        metadata_at=head.metadata_at,
+        copied=set(head.copied),
+        has_files=head.has_files,
     )
     for commit in commits:
         _check_gap(table.version, commit)
@@ -110,7 +151,7 @@ def advance(head: Head, commits: Iterable[Commit], asked: Asked | None = None) -
             _note_trouble(table, commit)
         else:
             _take_ours(table, commit, ours, asked)
-        _take_actions(table, commit)
+        _take_actions(table, commit, ours)
     return Head(
         version=table.version,
         lanes=table.lanes,
@@ -121,6 +162,9 @@ def advance(head: Head, commits: Iterable[Commit], asked: Asked | None = None) -
         consumed=frozenset(table.consumed),
         read_at=table.read_at,
         trouble=table.trouble,
+        metadata_at=table.metadata_at,
+        copied=frozenset(table.copied),
+        has_files=table.has_files,
     )
 
 
@@ -161,7 +205,8 @@ def _observe_foreign(metadata: Mapping[str, Any] | None, commit: Commit) -> Seen
         has_adds=commit.adds_data,
         has_removes=commit.removes_data,
         metadata=effect,
-        is_protocol_foreign=commit.protocol is not None and not is_known_protocol(commit.protocol),
+        is_protocol_foreign=commit.has_deletion_vectors
+        or (commit.protocol is not None and not is_known_protocol(commit.protocol)),
     )
 
 
@@ -191,6 +236,9 @@ class _Table:
     consumed: set[str]
     read_at: datetime | None
     trouble: Trouble | None
+    metadata_at: Place | None
+    copied: set[str]
+    has_files: bool
 
 
 def _check_gap(version: int, commit: Commit) -> None:
@@ -232,26 +280,24 @@ def _take_ours(table: _Table, commit: Commit, ours: OurCommit, asked: Asked | No
             fix="Compare the log with the copies under _dpp/datasets; somebody changed a file of the log.",
         )
     table.lanes[ours.lane] = ours
+    table.copied.discard(ours.lane)
     table.consumed.update(ours.approved)
     table.read_at = max(table.read_at, ours.read_at) if table.read_at else ours.read_at
     if ours.kind == "reset" and table.trouble is not None and table.trouble.is_healed_by_reset:
         table.trouble = None
-    if asked is not None and _is_asked(asked, ours):
+    if asked is not None and asked.has_made(ours):
         table.own = ours
 
 
-def _is_asked(asked: Asked, ours: OurCommit) -> bool:
-    if ours.run_id != asked.run_id or ours.lane != asked.lane:
-        return False
-    if asked.known_seq is not None:
-        return ours.seq > asked.known_seq
-    return ours.committed_at >= asked.created_at - CREATED_AT_SLACK
-
-
-def _take_actions(table: _Table, commit: Commit) -> None:
+def _take_actions(table: _Table, commit: Commit, ours: OurCommit | None) -> None:
     table.version = commit.version
-    table.metadata = commit.metadata or table.metadata
     table.protocol = commit.protocol or table.protocol
+    if commit.metadata is not None:
+        copy = f"{ours.lane}/{ours.seq:020d}.json" if ours else ""
+        table.metadata = commit.metadata
+        table.metadata_at = Place(commit.version, commit.sha256, copy)
+    if not table.has_files:
+        return
     for path in commit.removes:
         table.files.pop(path, None)
     for file in commit.adds:

@@ -1,28 +1,33 @@
 """Read a table's head: what `unit` does for every dataset before the source's snapshot is opened.
 
-Called by `run` (all units first) and by `dpp show`. It reads the whole log, version by version, and
-keeps only the fold; a reader that starts at a checkpoint may take the place of `read_versions`
-without anything else noticing. Calling it twice is harmless: it writes nothing but missing copies
-of our own commits, each put only if absent.
+Called by `run` (all units first) and by `dpp show`. Usually three requests: a LIST from a hint on,
+our last commit, and the commit that holds the columns. A table of ten commits and one of ten
+thousand cost the same. `find_head` writes nothing; `heal_copies` only puts missing copies of our own
+commits, each if absent, so calling them twice is harmless.
 """
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dpp_core.errors import StreamError
 from dpp_core.names import Reason
 from dpp_extractor.ports import Store
-from dpp_extractor.publish.copies import put_copy
-from dpp_extractor.publish.delta import Commit, parse_commit
+from dpp_extractor.publish.anchor import build_strangers_head, find_anchor, restore_head
+from dpp_extractor.publish.copies import differs, put_copy, read_version
+from dpp_extractor.publish.delta import Commit
+from dpp_extractor.publish.files import read_files
 from dpp_extractor.publish.fold import NO_TABLE, Asked, Head, advance
 from dpp_extractor.publish.hooks import NO_HOOKS, Hooks
 from dpp_extractor.publish.keys import (
     Stream,
     copies_prefix,
+    copy_key,
     log_key,
     log_prefix,
     parse_log_version,
 )
+from dpp_extractor.publish.span import Span, find_span
 
 
 def read_head(
@@ -40,14 +45,40 @@ def read_head(
     a stranger did to the table is in `Head.trouble`; `admit` decides on it, because a reset may
     heal it.
     """
-    head = advance(NO_TABLE, read_versions(store, stream), asked)
-    if head.version < 0:
-        _check_never_was(store, stream)
-    _check_known_seq(head, asked, stream)
+    head = find_head(store, stream, asked)
     if can_write:
-        _put_missing_copies(store, stream, head, hooks)
+        head = heal_copies(store, stream, head, hooks)
     hooks.at("heads_read")
     return head
+
+
+def find_head(store: Store, stream: Stream, asked: Asked) -> Head:
+    """Read the stream's head and write nothing. Raises as `read_head` does."""
+    span = find_span(store, stream, asked.known_seq)
+    if span is None:
+        _check_never_was(store, stream)
+        head = NO_TABLE
+    else:
+        head = _read_span(store, stream, span, asked)
+    _check_known_seq(head, asked, stream)
+    return head
+
+
+def heal_copies(store: Store, stream: Stream, head: Head, hooks: Hooks = NO_HOOKS) -> Head:
+    """Look at the copy of each lane's last commit and put it when it is missing; return the head
+    that knows. Raises StreamError (29) when a copy differs from the log.
+    """
+    for lane, last in sorted(head.lanes.items()):
+        if lane in head.copied:
+            continue
+        key = copy_key(stream, lane, last.seq)
+        body = store.get(key)
+        if body is None:
+            body = _read_again(store, stream, last.version, last.sha256)
+            put_copy(store, stream, lane=lane, seq=last.seq, body=body, hooks=hooks)
+        elif hashlib.sha256(body).hexdigest() != last.sha256:
+            raise differs(store, key)
+    return replace(head, copied=frozenset(head.lanes))
 
 
 def read_versions(store: Store, stream: Stream, after: int = -1) -> Iterator[Commit]:
@@ -57,8 +88,8 @@ def read_versions(store: Store, stream: Stream, after: int = -1) -> Iterator[Com
     start_after = log_key(stream, after) if after >= 0 else ""
     for entry in store.list(log_prefix(stream), start_after):
         version = parse_log_version(entry.key)
-        if version is not None:
-            yield parse_commit(version, _read(store, entry.key))
+        if version is not None and entry.key == log_key(stream, version):
+            yield read_version(store, stream, version)
 
 
 def read_history(store: Store, stream: Stream, limit: int = 20) -> tuple[Commit, ...]:
@@ -69,17 +100,33 @@ def read_history(store: Store, stream: Stream, limit: int = 20) -> tuple[Commit,
         if (version := parse_log_version(entry.key)) is not None
     ]
     return tuple(
-        parse_commit(version, _read(store, log_key(stream, version)))
-        for version in sorted(versions, reverse=True)[:limit]
+        read_version(store, stream, version) for version in sorted(versions, reverse=True)[:limit]
     )
 
 
-def _read(store: Store, key: str) -> bytes:
-    body = store.get(key)
-    if body is None:
+def _read_span(store: Store, stream: Stream, span: Span, asked: Asked) -> Head:
+    anchor = find_anchor(store, stream, span)
+    if anchor is None:
+        return build_strangers_head(store, stream, span)
+    head = restore_head(store, stream, anchor, span, asked)
+    if head is None:
+        return advance(NO_TABLE, read_versions(store, stream), asked)
+    later = anchor.later
+    if later is None:
+        head = advance(head, read_versions(store, stream, after=head.version), asked)
+    else:
+        head = advance(head, later, asked)
+    if head.has_files or not asked.needs_files(head.live):
+        return head
+    return replace(head, files=read_files(store, stream, span, head.version), has_files=True)
+
+
+def _read_again(store: Store, stream: Stream, version: int, sha256: str) -> bytes:
+    body = store.get(log_key(stream, version))
+    if body is None or hashlib.sha256(body).hexdigest() != sha256:
         raise StreamError(
-            f"{store.uri}/{key} was listed and cannot be read.",
-            fix="Read again; if it stays, restore the file from the bucket's versions.",
+            f"Version {version} of {stream.dataset} changed while it was read.",
+            fix="Nothing may write over a file of the log; find out who did.",
         )
     return body
 
@@ -103,14 +150,3 @@ def _check_known_seq(head: Head, asked: Asked, stream: Stream) -> None:
             reason=Reason.STREAM_BEHIND,
             fix="The bucket was rolled back or points elsewhere; restore it before the next run.",
         )
-
-
-def _put_missing_copies(store: Store, stream: Stream, head: Head, hooks: Hooks) -> None:
-    for lane, last in sorted(head.lanes.items()):
-        body = _read(store, log_key(stream, last.version))
-        if hashlib.sha256(body).hexdigest() != last.sha256:
-            raise StreamError(
-                f"Version {last.version} of {stream.dataset} changed while it was read.",
-                fix="Nothing may write over a file of the log; find out who did.",
-            )
-        put_copy(store, stream, lane=lane, seq=last.seq, body=body, hooks=hooks)

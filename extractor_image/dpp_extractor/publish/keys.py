@@ -107,6 +107,13 @@ def app_id(lane: str) -> str:
     return _BACKFILL_APP_ID + lane.removeprefix(_BACKFILL_LANE)
 
 
+def lane_of_app_id(value: str) -> str:
+    """Return the lane of one of our `txn.appId`s."""
+    if value == LIVE_APP_ID:
+        return LIVE_LANE
+    return _BACKFILL_LANE + value.removeprefix(_BACKFILL_APP_ID)
+
+
 def is_our_app_id(value: str) -> bool:
     return value == LIVE_APP_ID or value.startswith(_BACKFILL_APP_ID)
 

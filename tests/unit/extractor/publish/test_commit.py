@@ -95,6 +95,7 @@ def test_our_part_of_the_commit_holds_every_field_of_the_format(writer: TableWri
             "row_digest",
             "image_digest",
             "code_version",
+            "carried",
         ]
     )
 
