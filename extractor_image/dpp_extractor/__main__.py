@@ -18,9 +18,11 @@ from dpp_extractor.settings import ExtractorSettings, read_settings
 
 def main() -> int:
     """Carry out the request of this Job and give the exit code."""
-    settings = read_settings(os.environ)
-    logs.set_up_logging(settings.log_level, settings.log_format)
+    settings = ExtractorSettings()
+    logs.set_up_logging()
     try:
+        settings = read_settings(os.environ)
+        logs.set_up_logging(settings.log_level, settings.log_format)
         return _carry_out(_read_request(settings.request_file), settings)
     except DppError as error:
         code, message = error.exit_code, str(error)
@@ -28,7 +30,8 @@ def main() -> int:
         logs.error("crashed", exception=error)
         code, message = InternalError.exit_code, f"{type(error).__name__}: {error}"
     logs.error("not_run", code=code, message=redact(message))
-    _leave_message(settings.termination_file, _cut(redact(message)))
+    place = os.environ.get("DPP_TERMINATION_FILE") or settings.termination_file
+    _leave_message(Path(place), _cut(redact(message)))
     return code
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dpp_core.errors import SpecError
 
 
 class ExtractorSettings(BaseModel):
@@ -37,10 +39,22 @@ class ExtractorSettings(BaseModel):
 
 
 def read_settings(environ: Mapping[str, str]) -> ExtractorSettings:
-    """Read DPP_* variables that are settings; others (such as DPP_SOURCE_*) belong to credentials."""
+    """Read DPP_* variables that are settings; others (such as DPP_SOURCE_*) belong to credentials.
+
+    Raises SpecError (20) naming the variable, the value received and what is allowed.
+    """
     fields = {
         name: environ[f"DPP_{name.upper()}"]
         for name in ExtractorSettings.model_fields
         if environ.get(f"DPP_{name.upper()}")
     }
-    return ExtractorSettings.model_validate(fields)
+    try:
+        return ExtractorSettings.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        variable = f"DPP_{str(first['loc'][0]).upper()}"
+        raise SpecError(
+            f"{variable} is {first['input']!r}: {first['msg']}.",
+            field=variable,
+            fix="Correct the variable, or leave it out for its default.",
+        ) from error

@@ -22,7 +22,7 @@ def build_quarantine(rejected: Iterable[Rejected]) -> bytes:
             },
             ensure_ascii=False,
             sort_keys=True,
-        ).encode()
+        ).encode("utf-8", "backslashreplace")  # what is no Unicode stands as its escape
         + b"\n"
         for row in rejected
     )

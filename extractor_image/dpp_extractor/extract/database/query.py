@@ -121,9 +121,10 @@ def is_null(cursor: Expression) -> list[ColumnElement[bool]]:
 
 
 def key_text(source: SourceTable, name: str, values: Sequence[object]) -> str:
-    """Write a key for a warning: `id=7, line=2`."""
+    """Write a key for a warning: `id=7, line=2`. Bytes that are no text become the sign for that."""
     named = source.key or (name,)
-    return ", ".join(f"{item}={value}" for item, value in zip(named, values, strict=True))
+    text = ", ".join(f"{item}={value}" for item, value in zip(named, values, strict=True))
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _plain(expression: Expression) -> Expression:
