@@ -25,7 +25,7 @@ from dpp_extractor.standardise.evolve import SchemaPlan, decide_schema, schema_f
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The unit's plan in one value. `window` None with `is_unchanged` False = the whole object."""
+    """The unit's plan in one value. `window` None = the whole object, or nothing when the unit has a cursor."""
 
     unit: Unit
     kind: Kind
@@ -41,6 +41,11 @@ class Intent:
     warnings: tuple[str, ...]
     always_commits: bool
     future_rows: int = 0
+
+    @property
+    def reads_nothing(self) -> bool:
+        """True when no row can be new yet: an empty table, or `initial` in the future."""
+        return self.window is None and self.unit.incremental is not None
 
 
 def decide_intent(
@@ -62,9 +67,10 @@ def decide_intent(
         replaces_all=replaces_all,
     )
     approved = admission.approved + _approve_schema(unit, schema, head, blocks)
-    is_unchanged = window is None and unit.incremental is not None and _has_commit(head, admission)
+    reads_nothing = window is None and unit.incremental is not None
+    is_unchanged = reads_nothing and _has_commit(head, admission)
     future_rows, first = snapshot.count_future(table, window.cursor) if window else (0, "")
-    if not is_unchanged:
+    if not reads_nothing:
         check_key(unit.dataset, unit.key, snapshot.duplicate_keys(table, window))
     return Intent(
         unit=unit,

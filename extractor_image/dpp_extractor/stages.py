@@ -71,6 +71,8 @@ def begin(intent: Intent, request: RunRequest, tools: Tools) -> Way:
 
 def extract(way: Way, snapshot: Snapshot) -> Iterator[RawBatch]:
     """Stage 1: pull batches; a stop that was asked for, or the deadline, takes effect between two of them."""
+    if way.intent.reads_nothing:
+        return
     limit_rows = way.request.limit_rows
     deadline = Deadline(way.request.deadline_at, way.tools.store.now)
     for raw in snapshot.read(way.intent.table, way.intent.window, limit_rows):

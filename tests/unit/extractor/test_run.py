@@ -160,6 +160,33 @@ def test_a_row_stamped_at_the_high_itself_comes_with_the_next_run_and_once(bench
     assert len(bench.rows()) == 4
 
 
+def test_an_initial_that_lies_ahead_makes_the_table_and_reads_nothing_yet(bench: Bench) -> None:
+    later = Incremental(cursor="updated_at", initial="2026-01-02T03:05:00+00:00")
+    unit = APPEND.model_copy(update={"incremental": later})
+
+    first, second = bench.run_one(unit), bench.run_one(unit)
+    bench.source.put("orders", _order(4, 60))
+    bench.tick(120)
+    third = bench.run_one(unit)
+
+    assert [(each.outcome.value, each.rows) for each in (first, second, third)] == [
+        ("Committed", 0),
+        ("Unchanged", 0),
+        ("Committed", 1),
+    ]
+    assert [row["id"] for row in bench.rows()] == [4]
+
+
+def test_a_table_of_nothing_but_rows_without_a_cursor_brings_none_of_them(bench: Bench) -> None:
+    bench.source.tables["stock"] = FakeTable(
+        columns=(column("id", pa.int64()), *bench.source.tables["orders"].columns[1:]), unique=()
+    )
+    bench.source.put("stock", {"id": None, "item": "lost"})
+    unit = unit_of("stock", key=("item",), incremental=Incremental(cursor="id", nulls="Exclude"))
+
+    assert (bench.run_one(unit).outcome, bench.rows("stock")) == (UnitOutcome.COMMITTED, [])
+
+
 def test_a_replace_always_commits_and_holds_the_source_alone(bench: Bench) -> None:
     bench.run(REPLACE)
     bench.tick()
