@@ -98,6 +98,8 @@ class RunRequest(_Document):
     credentials: Credentials = Credentials()
     hosts: tuple[str, ...] = ()
     destination: Destination
+    index: str | None = None
+    """Path in Vault of the index's secret."""
     units: tuple[Unit, ...]
     approve: tuple[str, ...] = ()
     attempts: int = 1

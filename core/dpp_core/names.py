@@ -62,6 +62,8 @@ class Condition(StrEnum):
     CONTRACT_SATISFIED = "ContractSatisfied"
     SCHEMA_STABLE = "SchemaStable"
     SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    """Of an ExtractionRun only: the one summary of something that ends."""
 
 
 class Reason(StrEnum):
@@ -109,3 +111,34 @@ class Reason(StrEnum):
     STOPPED_BY_SIGNAL = "StoppedBySignal"
     OVERTAKEN = "Overtaken"
     INTERNAL = "Internal"
+    ACCEPTED = "Accepted"
+    NOT_YET_KNOWN = "NotYetKnown"
+    IDLE = "Idle"
+    RUN_PENDING = "RunPending"
+    RUN_UNDER_WAY = "RunUnderWay"
+    RUN_STARTED = "RunStarted"
+    RUN_SUCCEEDED = "RunSucceeded"
+    RUN_FAILED = "RunFailed"
+    RUN_RETRIED = "RunRetried"
+    RUN_MISSED = "RunMissed"
+    SUSPENDED = "Suspended"
+    NOT_SUSPENDED = "NotSuspended"
+    WITHIN_OBJECTIVES = "WithinObjectives"
+    FRESHNESS_BREACHED = "FreshnessBreached"
+    FAILURES_EXCEEDED = "FailuresExceeded"
+    CIRCUIT_OPENED = "CircuitOpened"
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
+    IMAGE_NOT_ALLOWED = "ImageNotAllowed"
+    UNSCHEDULABLE = "Unschedulable"
+    ADMISSION_DENIED = "AdmissionDenied"
+    POD_NOT_STARTED = "PodNotStarted"
+    JOB_LOST = "JobLost"
+    REPORT_LOST = "ReportLost"
+    CANCELLED = "Cancelled"
+    EXTRACTION_MISSING = "ExtractionMissing"
+    POLICY_CHANGED = "PolicyChanged"
+    POLICY_REJECTED = "PolicyRejected"
+
+
+RUN_REASONS: Final = tuple(Reason)[: tuple(Reason).index(Reason.INTERNAL) + 1]
+"""Reasons a run itself can give; the others are the operator's, and never cross the Job border."""

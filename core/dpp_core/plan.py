@@ -167,6 +167,7 @@ def _build_request(extraction: Extraction, policy: Policy, run: ExtractionRun) -
         credentials=_resolve_credentials(extraction, policy),
         hosts=(source.host,) if source.host else (),
         destination=_resolve_destination(extraction, policy),
+        index=policy.index.credentials if policy.index else None,
         units=units,
         approve=spec.approve,
         attempts=(settings and settings.attempts) or policy.defaults.attempts,

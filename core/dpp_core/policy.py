@@ -206,6 +206,19 @@ class VaultPolicy(Closed):
     address: Url = Field(description="Address of Vault.")
     auth_mount: Text256 = Field(default="kubernetes", description="Mount of the auth method.")
     ca_bundle: Text512 | None = Field(default=None, description="File with the CA certificates.")
+    kv_mount: KeyPrefix | None = Field(
+        default=None, description="Mount of the KV version 2 engine; secret when not given."
+    )
+    audience: Text256 | None = Field(
+        default=None,
+        description="Audience of the pods' tokens for Vault; the API server's own when not given.",
+    )
+
+
+class IndexPolicy(Closed):
+    """The index in FerretDB, which every run tells what it did."""
+
+    credentials: VaultPath = Field(description="Path in Vault of the secret with its uri.")
 
 
 class SourcesPolicy(Closed):
@@ -339,6 +352,9 @@ class Policy(Closed):
         description="Places for tables by profile name; '*' serves every name.",
     )
     vault: VaultPolicy | None = Field(default=None, description="The Vault with the secrets.")
+    index: IndexPolicy | None = Field(
+        default=None, description="The index in FerretDB; runs tell none when not given."
+    )
     sources: SourcesPolicy = Field(
         default_factory=SourcesPolicy, description="What may be read at all."
     )

@@ -5,7 +5,7 @@ At most 4 KB for an extraction of 20 datasets: progress and counts by dataset li
 status.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -16,6 +16,9 @@ from dpp_core.spec.fields import Closed
 Line = Annotated[str, StringConstraints(max_length=120)]
 Name = Annotated[str, StringConstraints(max_length=63)]
 High = Annotated[str, StringConstraints(max_length=32)]
+OF_EXTRACTION: Final = tuple(each for each in Condition if each is not Condition.SUCCEEDED)
+OF_RUN: Final = (Condition.SUCCEEDED, Condition.RUNNING, Condition.RECONCILING, Condition.STALLED)
+
 Reference = Annotated[str, StringConstraints(max_length=512)]
 Count = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
 Generation = Annotated[int, Field(ge=-1, le=9_007_199_254_740_991)]
@@ -46,6 +49,7 @@ class EffectiveStatus(Closed):
     schedule: tuple[Line, ...] = Field(
         default=(), max_length=8, description="Cron expressions with H filled in."
     )
+    time_zone: Name = Field(default="", description="Time zone in which they are read.")
 
 
 class RunSummary(Closed):
@@ -61,6 +65,11 @@ class RunSummary(Closed):
     exit_code: int | None = Field(
         default=None, ge=0, le=255, description="Exit code of its last try."
     )
+    reason: Reason | None = Field(default=None, description="Why it ended so, in one word.")
+    type: Name = Field(default="", description="Why the run exists.")
+    generation: Count = Field(
+        default=0, description="Generation of the spec the run was made from."
+    )
 
 
 class ExtractionStatus(Closed):
@@ -72,12 +81,12 @@ class ExtractionStatus(Closed):
     )
     conditions: tuple[ConditionStatus, ...] = Field(
         default=(),
-        max_length=len(Condition),
+        max_length=len(OF_EXTRACTION),
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],
         },
-        description="What holds now: " + ", ".join(Condition) + ".",
+        description="What holds now: " + ", ".join(OF_EXTRACTION) + ".",
     )
     mode: Literal["Database", "Api"] | None = Field(
         default=None, description="How the source is read."
@@ -90,6 +99,9 @@ class ExtractionStatus(Closed):
     last_success_at: AwareDatetime | None = Field(
         default=None, description="When the last successful run ended."
     )
+    scheduled_until: AwareDatetime | None = Field(
+        default=None, description="Due times up to here are served or let go."
+    )
     next_run_at: AwareDatetime | None = Field(default=None, description="When the next run is due.")
     last_manual_trigger: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         default=None, description="The last spec.trigger.manual that was served."
@@ -97,7 +109,9 @@ class ExtractionStatus(Closed):
     watermark: High | None = Field(
         default=None, description="The lowest watermark among incremental datasets; display only."
     )
-    consecutive_failures: Count = Field(default=0, description="Failures in a row.")
+    consecutive_failures: Count = Field(
+        default=0, description="Failures in a row, of the dataset that has most."
+    )
 
 
 class UnitStatus(Closed):
@@ -108,6 +122,8 @@ class UnitStatus(Closed):
         default=None, description="How it ended; not yet when absent."
     )
     reason: Reason | None = Field(default=None, description="Why.")
+    code: int | None = Field(default=None, ge=0, le=255, description="Its exit code, when not 0.")
+    failures: Count = Field(default=0, description="Failures of this dataset in a row.")
     seq: Count | None = Field(default=None, description="Number of its commit.")
     rows: Count = Field(default=0, description="Rows written so far.")
     high: High | None = Field(default=None, description="Its watermark; display only.")
@@ -122,12 +138,12 @@ class RunStatus(Closed):
     )
     conditions: tuple[ConditionStatus, ...] = Field(
         default=(),
-        max_length=len(Condition),
+        max_length=len(OF_RUN),
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],
         },
-        description="What holds now.",
+        description="What holds now: " + ", ".join(OF_RUN) + ".",
     )
     outcome: RunOutcome | None = Field(
         default=None, description="How it ended; not yet when absent."
@@ -135,7 +151,10 @@ class RunStatus(Closed):
     exit_code: int | None = Field(
         default=None, ge=0, le=255, description="Exit code of its last try."
     )
-    message: Line = Field(default="", description="How it ended, in one sentence.")
+    reason: Reason | None = Field(
+        default=None, description="Why it stands or ended so, in one word."
+    )
+    message: Line = Field(default="", description="How it stands or ended, in one sentence.")
     job_name: Name = Field(default="", description="Name of its Job.")
     attempts: Annotated[int, Field(ge=0, le=100)] = Field(default=0, description="Tries so far.")
     started_at: AwareDatetime | None = Field(default=None, description="When it started.")

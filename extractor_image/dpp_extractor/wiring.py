@@ -90,6 +90,8 @@ def secret_places(request: RunRequest, around: Surroundings) -> SecretPlaces:
     paths = {"source": request.credentials.path}
     if request.destination.credentials not in ("", "Ambient"):
         paths["destination"] = request.destination.credentials
+    if request.index:
+        paths["index"] = request.index
     return SecretPlaces(
         environment=around.environment,
         file=around.secrets_file,

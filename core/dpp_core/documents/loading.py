@@ -120,6 +120,17 @@ def check_paths(paths: Iterable[str | Path], policy: Policy | None = None) -> Ch
     return Checked(files, tuple(objects), tuple(findings), tuple(notes))
 
 
+def check_object(
+    content: dict[str, Any], policy: Policy | None = None
+) -> tuple[Extraction | ExtractionRun | None, tuple[Finding, ...]]:
+    """Check one object as the API server holds it: the same findings as a file's, without lines.
+
+    Pure; called by the operator. The object is None when it cannot be read.
+    """
+    findings, model = _check_document(Document("", 1, content), policy)
+    return model, tuple(findings)
+
+
 def _list_files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path

@@ -127,7 +127,8 @@ def find_delivery(places: SecretPlaces, role: str) -> Delivery:
     path = _vault_path(places, role)
     if path and places.environment.get("VAULT_ADDR"):
         return Delivery("Vault", path)
-    if role == "source" or (path and not _has_ambient(places.environment)):
+    is_needed = role != "index" and bool(path) and not _has_ambient(places.environment)
+    if role == "source" or is_needed:
         _refuse_nowhere(places, role, agent_file)
     return Delivery("Ambient", "")
 

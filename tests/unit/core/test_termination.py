@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dpp_core.errors import EXIT_CODES, SpecError
 from dpp_core.handover import RunReport, UnitReport
-from dpp_core.names import Reason, RunOutcome, UnitOutcome
+from dpp_core.names import RUN_REASONS, Reason, RunOutcome, UnitOutcome
 from dpp_core.termination import (
     HIGH_LIMIT_CHARACTERS,
     REPORT_LIMIT_BYTES,
@@ -75,7 +75,7 @@ def _worst(
             quarantined=chance.randrange(1001),
             high=high(chance),
             code=chance.choice(failing),
-            reason=chance.choice(list(Reason)),
+            reason=chance.choice(RUN_REASONS),
             message="".join(chr(chance.randrange(32, 0x2FFF)) for _ in range(130)),
             fingerprint=f"sha256:{chance.getrandbits(128):032x}",
         )
