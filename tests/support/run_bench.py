@@ -31,7 +31,7 @@ from dpp_extractor.publish.fold import Asked, Head
 from dpp_extractor.publish.head import read_head
 from dpp_extractor.publish.keys import Stream, runs_prefix, table_prefix
 from dpp_extractor.run import run
-from fake_source import START, FakeSource, Row
+from fake_source import START, FakeSource, FakeTable, Row
 from fake_store import FakeStore
 
 APPEND = Unit(
@@ -212,6 +212,21 @@ class Bench:
             for key, body in sorted(self.store.objects.items())
             if key.startswith(prefix)
         ]
+
+
+def make_shop() -> Bench:
+    """Give three tables of which `orders` has three rows, written ten seconds ago."""
+    bench = Bench()
+    for name in ("customers", "stock"):
+        bench.source.tables[name] = FakeTable()
+    bench.source.put("orders", *(order(number) for number in (1, 2, 3)))
+    bench.tick()
+    return bench
+
+
+def order(number: int, seconds: float = 0, item: Any = "pen") -> Row:
+    """Give an order that was written so many seconds after the start."""
+    return {"id": number, "item": item, "updated_at": START + timedelta(seconds=seconds)}
 
 
 def unit_of(dataset: str, unit: Unit = APPEND, **changes: Any) -> Unit:
