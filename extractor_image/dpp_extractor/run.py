@@ -55,6 +55,7 @@ def _extract_units(
 ) -> None:
     with tools.open_source() as source, source.snapshot() as snapshot:
         attempt.source = trial.describe_source(attempt.request, snapshot)
+        tools.hook("snapshot_open")
         for unit, head in heads:
             tools.stop.raise_if_stopped()
             with logs.bound(dataset=unit.dataset), telemetry.span("unit", dataset=unit.dataset):

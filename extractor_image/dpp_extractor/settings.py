@@ -30,12 +30,16 @@ class ExtractorSettings(BaseModel):
     """How often one call to source, destination or Vault is tried, the first time included."""
     retry_base_seconds: float = Field(default=0.5, gt=0, le=60)
     """The longest wait after the first try; it doubles with each further one, up to 30 seconds."""
+    destination_timeout_seconds: float = Field(default=60, gt=0, le=600)
+    """How long a bucket may take to answer one request."""
     metrics_file: str = ""
     """Where the run's metrics are left, for a collector of text files; empty = nowhere."""
     metrics_gateway: str = ""
     """Address of a Prometheus push gateway for the run's metrics; empty = none."""
     kill_at: str = ""
     """Test seam: `<hook>[:n]` ends the process with SIGKILL at the n-th time it passes that hook."""
+    pause_at: str = ""
+    """Test seam: the same with SIGSTOP, until somebody sends SIGCONT."""
 
 
 def read_settings(environ: Mapping[str, str]) -> ExtractorSettings:

@@ -21,7 +21,7 @@ from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
 from dpp_extractor.guard.deadline import Deadline, Stop
 from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
 from dpp_extractor.ports import Index, ReadSecret, Source, Store, Tools
-from dpp_extractor.publish.hooks import wait_seconds
+from dpp_extractor.publish.hooks import do_nothing, wait_seconds
 from dpp_extractor.settings import ExtractorSettings
 
 TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -48,6 +48,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
     def patience(what: str) -> Retry:
         return retrying(policy, deadline=deadline, sleep=around.stop.sleep, what=what)
 
+    hook = build_hook(patient)
     with ExitStack() as stack:
         _open_tracing(request, around, stack)
         read_secret = stack.enter_context(
@@ -55,13 +56,19 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
         )
         source_secret = {} if request.source.engine == "sqlite" else read_secret("source")
         yield Tools(
-            store=open_store(request.destination, read_secret, patience("destination")),
+            store=open_store(
+                request.destination,
+                read_secret,
+                patience("destination"),
+                timeout_seconds=patient.destination_timeout_seconds,
+                hook=hook,
+            ),
             open_source=lambda: open_source(request, source_secret, patience("source"), around),
             index=_open_index(read_secret, stack),
             stop=around.stop,
             now=_now,
             new_id=ids.new_id,
-            hook=build_kill_hook(around.settings.kill_at),
+            hook=hook,
             progress=around.progress,
             pause=lambda tries: around.stop.sleep(wait_seconds(tries)),
             code_version=find_code_version(),
@@ -100,8 +107,15 @@ def secret_places(request: RunRequest, around: Surroundings) -> SecretPlaces:
     )
 
 
-def open_store(destination: Destination, read_secret: ReadSecret, retry: Retry) -> Store:
-    """Open the destination's folder or bucket."""
+def open_store(
+    destination: Destination,
+    read_secret: ReadSecret,
+    retry: Retry,
+    *,
+    timeout_seconds: float = 0,
+    hook: Callable[[str], None] = do_nothing,
+) -> Store:
+    """Open the destination's folder or bucket; 0 seconds stand for the bucket's own patience."""
     if destination.kind == "Folder":
         from dpp_extractor.adapters.folder import open_folder
 
@@ -117,8 +131,9 @@ def open_store(destination: Destination, read_secret: ReadSecret, retry: Retry) 
         access_key=secret.get("access_key_id", ""),
         secret_key=secret.get("secret_access_key", ""),
         session_token=secret.get("session_token", ""),
+        read_seconds=timeout_seconds,
     )
-    return open_bucket(settings, retry)
+    return open_bucket(settings, retry, hook)
 
 
 def open_source(
@@ -147,22 +162,40 @@ def _open_index(read_secret: ReadSecret, stack: ExitStack) -> Index | None:
     return stack.enter_context(open_index(secret))
 
 
-def build_kill_hook(kill_at: str) -> Callable[[str], None]:
-    """Build the test seam: `<point>[:n]` kills this process the n-th time it passes that point; empty does nothing."""
-    if not kill_at:
-        return lambda point: None
-    wanted, _, nth = kill_at.partition(":")
-    left = int(nth or 1)
+def build_hook(settings: ExtractorSettings) -> Callable[[str], None]:
+    """Build what happens at the named points: nothing, unless a test asked for an end or a pause at one."""
+    seams = [
+        _build_seam(place, number)
+        for place, number in (
+            (settings.kill_at, signal.SIGKILL),
+            (settings.pause_at, signal.SIGSTOP),
+        )
+        if place
+    ]
+    if not seams:
+        return do_nothing
 
     def hook(point: str) -> None:
+        for seam in seams:
+            seam(point)
+
+    return hook
+
+
+def _build_seam(place: str, number: signal.Signals) -> Callable[[str], None]:
+    """Build a test seam: `<point>[:n]` signals this process the n-th time it passes that point."""
+    wanted, _, nth = place.partition(":")
+    left = int(nth or 1)
+
+    def seam(point: str) -> None:
         nonlocal left
         if point == wanted:
             left -= 1
             if left == 0:
-                logs.warning("killed_by_test_seam", point=point)
-                os.kill(os.getpid(), signal.SIGKILL)
+                logs.warning("signalled_by_test_seam", point=point, signal=number.name)
+                os.kill(os.getpid(), number)
 
-    return hook
+    return seam
 
 
 def build_measure(settings: ExtractorSettings) -> Callable[[RunRecord], None]:

@@ -25,7 +25,7 @@ from dpp_core.errors import (
 )
 from dpp_core.names import Reason
 from dpp_extractor.adapters.bucket_failures import S3
-from dpp_extractor.adapters.bucket_upload import BucketUpload, digest_of
+from dpp_extractor.adapters.bucket_upload import BucketUpload, Wanted, digest_of
 from dpp_extractor.guard.failures import Handling, find_failure, names_of
 from dpp_extractor.ports import Entry, Put, Store, Upload
 
@@ -47,7 +47,8 @@ class Call(Protocol):
 class BucketSettings:
     """Where the bucket is and how to log in. Without `access_key` the driver's own chain is used.
 
-    `endpoint` empty = AWS; `ca_bundle` is a file of certificates, empty = the system's.
+    `endpoint` empty = AWS; `ca_bundle` is a file of certificates, empty = the system's;
+    `read_seconds` is how long an answer may take, 0 = READ_SECONDS.
     """
 
     bucket: str
@@ -58,6 +59,7 @@ class BucketSettings:
     secret_key: str = field(default="", repr=False)
     session_token: str = field(default="", repr=False)
     ca_bundle: str = ""
+    read_seconds: float = 0
 
 
 def call_once(call: Callable[[], T], /) -> T:
@@ -65,8 +67,12 @@ def call_once(call: Callable[[], T], /) -> T:
     return call()
 
 
-def open_bucket(settings: BucketSettings, call: Call = call_once) -> Store:
-    """Open a bucket as a store; nothing is sent yet.
+def open_bucket(
+    settings: BucketSettings,
+    call: Call = call_once,
+    hook: Callable[[str], None] = lambda point: None,
+) -> Store:
+    """Open a bucket as a store; nothing is sent yet. `hook` is called at the upload's named point.
 
     Raises DestinationDeniedError (26) for an endpoint that is not a URL.
     """
@@ -74,17 +80,24 @@ def open_bucket(settings: BucketSettings, call: Call = call_once) -> Store:
         client = _client(settings)
     except _FAILURES as error:
         raise _error_of(f"s3://{settings.bucket}", error) from error
-    return BucketStore(client, settings, call)
+    return BucketStore(client, settings, call, hook)
 
 
 class BucketStore:
     """A `Store` over one prefix of a bucket; `open_bucket` makes it."""
 
-    def __init__(self, client: Any, settings: BucketSettings, call: Call) -> None:
+    def __init__(
+        self,
+        client: Any,
+        settings: BucketSettings,
+        call: Call,
+        hook: Callable[[str], None] = lambda point: None,
+    ) -> None:
         self._client = client
         self._bucket = settings.bucket
         self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         self._call = call
+        self._hook = hook
         self._clock: tuple[datetime, float] | None = None
         client.meta.events.register("after-call.s3", self._note_date)
 
@@ -144,7 +157,11 @@ class BucketStore:
     def open_upload(self, key: str, metadata: Mapping[str, str]) -> Upload:
         target = {"Bucket": self._bucket, "Key": self._prefix + key}
         return BucketUpload(
-            self._client, target, key, dict(metadata), lambda work: self._try(key, work)
+            self._client,
+            target,
+            Wanted(key, dict(metadata)),
+            lambda work: self._try(key, work),
+            self._hook,
         )
 
     def delete(self, key: str) -> None:
@@ -214,7 +231,7 @@ def _client(settings: BucketSettings) -> Any:
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        read_timeout=settings.read_seconds or READ_SECONDS,
         tcp_keepalive=True,
         s3={"addressing_style": "path" if settings.endpoint else "auto"},
         request_checksum_calculation="when_required",

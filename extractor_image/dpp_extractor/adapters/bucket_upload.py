@@ -8,6 +8,7 @@ file counts as stored. Memory: one piece.
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -24,17 +25,34 @@ def digest_of(body: bytes | bytearray) -> str:
     return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be stored: its key, as the store's callers know it, and the object's metadata."""
+
+    key: str
+    metadata: dict[str, str]
+
+
 class BucketUpload:
-    """An `Upload` into a bucket; nothing is visible before `finish`."""
+    """An `Upload` into a bucket; nothing is visible before `finish`.
+
+    `hook` is called once, when the first piece lies in the store.
+    """
 
     def __init__(
-        self, client: Any, target: Mapping[str, str], key: str, metadata: dict[str, str], tries: Try
+        self,
+        client: Any,
+        target: Mapping[str, str],
+        wanted: Wanted,
+        tries: Try,
+        hook: Callable[[str], None],
     ) -> None:
         self._client = client
         self._target = dict(target)
-        self._key = key
-        self._metadata = metadata
+        self._key = wanted.key
+        self._metadata = wanted.metadata
         self._try = tries
+        self._hook = hook
         self._held = bytearray()
         self._size_bytes = 0
         self._upload_id = ""
@@ -109,6 +127,8 @@ class BucketUpload:
         self._pieces.append(
             {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": digest}
         )
+        if number == 1:
+            self._hook("multipart_half")
 
     def _create(self) -> Any:
         return self._client.create_multipart_upload(

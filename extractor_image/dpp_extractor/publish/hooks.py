@@ -14,6 +14,7 @@ POINTS: Final = (
     "preflight",
     "claimed",
     "heads_read",
+    "multipart_half",
     "part_uploaded",
     "commit_sent",
     "commit_unread",
@@ -21,7 +22,8 @@ POINTS: Final = (
     "committed",
     "copied",
 )
-"""`commit_sent`: before the PUT leaves. `commit_unread`: the PUT was answered, nobody looked yet.
+"""`multipart_half`: the first piece of a large file lies in the store, and the file is not there yet.
+`commit_sent`: before the PUT leaves. `commit_unread`: the PUT was answered, nobody looked yet.
 """
 
 _FIRST_WAIT_SECONDS: Final = 0.5

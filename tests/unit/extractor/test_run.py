@@ -338,6 +338,7 @@ POINTS = (
     "preflight",
     "claimed",
     "heads_read",
+    "snapshot_open",
     "batch_read",
     "part_uploaded",
     "parts_done",

@@ -25,6 +25,8 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("retry_attempts", "2", 2),
         ("retry_base_seconds", "0.1", 0.1),
         ("kill_at", "committed:2", "committed:2"),
+        ("pause_at", "committed:2", "committed:2"),
+        ("destination_timeout_seconds", "0.5", 0.5),
         ("metrics_file", "/m.prom", "/m.prom"),
         ("metrics_gateway", "http://push:9091", "http://push:9091"),
     ],

@@ -127,15 +127,16 @@ def test_a_bucket_gets_its_keys_from_the_secret_and_its_place_from_the_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[bucket.BucketSettings] = []
-    monkeypatch.setattr(bucket, "open_bucket", lambda settings, retry: asked.append(settings))
+    monkeypatch.setattr(bucket, "open_bucket", lambda settings, retry, hook: asked.append(settings))
     place = Destination(
         kind="S3", bucket="lake", prefix="erp", endpoint="https://s3", region="eu-1"
     )
     secret = {"access_key_id": "id", "secret_access_key": "key", "session_token": "t"}
 
-    wiring.open_store(place, lambda role: secret, retrying(ONCE))
+    wiring.open_store(place, lambda role: secret, retrying(ONCE), timeout_seconds=0.5)
 
     found = asked[0]
+    assert found.read_seconds == 0.5
     assert (found.bucket, found.prefix, found.endpoint, found.region) == (
         "lake",
         "erp",
@@ -169,19 +170,19 @@ def test_secrets_lie_where_request_and_settings_say(
     assert places.agent_dir == Path("/vault/secrets")
 
 
-# --- the seam by which tests kill a process ---
+# --- the seams by which tests kill or pause a process ---
 
 
 @pytest.fixture
-def killed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Take down who would have been killed."""
-    kills: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda pid, number: kills.append((pid, number)))
-    return kills
+def signalled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Take down who would have been signalled."""
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    return sent
 
 
 @pytest.mark.parametrize(
-    ("kill_at", "passed", "dies_at"),
+    ("place", "passed", "happens_at"),
     [
         ("", ["committed"] * 3, None),
         ("committed", ["claimed", "committed"], 2),
@@ -191,18 +192,26 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     ],
     ids=["off", "first", "one", "third", "another point"],
 )
-def test_the_process_is_killed_the_nth_time_it_passes_the_point_and_once(
-    killed: list[tuple[int, int]], kill_at: str, passed: list[str], dies_at: int | None
+@pytest.mark.parametrize(
+    ("name", "number"), [("kill_at", signal.SIGKILL), ("pause_at", signal.SIGSTOP)]
+)
+def test_the_process_is_signalled_the_nth_time_it_passes_the_point_and_once(
+    signalled: list[tuple[int, int]],
+    name: str,
+    number: int,
+    place: str,
+    passed: list[str],
+    happens_at: int | None,
 ) -> None:
-    hook = wiring.build_kill_hook(kill_at)
+    hook = wiring.build_hook(ExtractorSettings(**{name: place}))
     counts = []
     for point in passed:
         hook(point)
-        counts.append(len(killed))
+        counts.append(len(signalled))
 
-    expected = [int(dies_at is not None and n + 1 >= dies_at) for n in range(len(passed))]
+    expected = [int(happens_at is not None and n + 1 >= happens_at) for n in range(len(passed))]
     assert counts == expected
-    assert set(killed) <= {(os.getpid(), signal.SIGKILL)}
+    assert set(signalled) <= {(os.getpid(), number)}
 
 
 # --- what is loaded ---

@@ -244,6 +244,19 @@ def test_a_large_upload_goes_in_pieces_and_the_whole_is_compared():
     ]
 
 
+def test_a_large_upload_passes_its_point_once_when_the_first_piece_lies_in_the_store():
+    client, passed = uploading(head_object={"ContentLength": 1}), []
+
+    def hook(point: str) -> None:
+        passed.append((point, [name for name, _ in client.calls]))
+
+    store = BucketStore(client, SETTINGS, retrying(RetryPolicy(attempts=1)), hook)
+    store.open_upload("d/p", {}).write(b"x" * (3 * PIECE_BYTES))
+    store.open_upload("d/q", {}).write(b"x")
+
+    assert passed == [("multipart_half", ["create_multipart_upload", "upload_part"])]
+
+
 @pytest.mark.parametrize(
     "plans",
     [
