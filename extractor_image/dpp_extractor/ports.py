@@ -184,6 +184,7 @@ class Tools:
     `pause` waits between two tries of a conditional write, given the number of tries so far; a stop ends the wait.
     `progress` gets (dataset, rows so far, bytes so far) once a batch. `index` is None when none is configured.
     `measure` gets the run's record at the end, for metrics; it does not raise.
+    `checkpoint` gets a table's prefix when its log has grown by a hundred commits; it does not raise.
     """
 
     store: Store
@@ -197,6 +198,7 @@ class Tools:
     pause: Callable[[int], None]
     code_version: str = ""
     measure: Callable[[RunRecord], None] = lambda record: None
+    checkpoint: Callable[[str], None] = lambda prefix: None
 
 
 ReadSecret = Callable[[str], Mapping[str, Any]]

@@ -36,6 +36,8 @@ class ExtractorSettings(BaseModel):
     """Where the run's metrics are left, for a collector of text files; empty = nowhere."""
     metrics_gateway: str = ""
     """Address of a Prometheus push gateway for the run's metrics; empty = none."""
+    auto_checkpoint: bool = True
+    """Whether a run writes a checkpoint behind every hundredth commit, in a process of its own."""
     kill_at: str = ""
     """Test seam: `<hook>[:n]` ends the process with SIGKILL at the n-th time it passes that hook."""
     pause_at: str = ""

@@ -15,7 +15,7 @@ from dpp_core.records import RunRecord, UnitRecord
 from dpp_core.redaction import redact
 from dpp_extractor import outcome
 from dpp_extractor.ports import Index, Put, Snapshot, Tools
-from dpp_extractor.publish.keys import plan_key, run_key
+from dpp_extractor.publish.keys import Stream, plan_key, run_key, table_prefix
 from dpp_extractor.record.run import (
     Circumstances,
     IndexState,
@@ -24,6 +24,7 @@ from dpp_extractor.record.run import (
     compute_plan_digest,
 )
 
+CHECKPOINT_EVERY_COMMITS: Final = 100
 _TRIES: Final = 3
 
 
@@ -117,6 +118,7 @@ def finish(trial: Trial, tools: Tools) -> RunReport:
     index = _save_run(record, trial.index)
     record = record.model_copy(update={"index": index})
     tools.measure(record)
+    _checkpoint(record, tools)
     report = build_run_report(record)
     logs.info(
         "run_ended",
@@ -127,6 +129,14 @@ def finish(trial: Trial, tools: Tools) -> RunReport:
     )
     tools.hook("reported")
     return report
+
+
+def _checkpoint(record: RunRecord, tools: Tools) -> None:
+    """Have every hundredth commit of a table followed by a checkpoint, until upkeep comes."""
+    for unit in record.units:
+        if unit.code == 0 and unit.seq and unit.seq % CHECKPOINT_EVERY_COMMITS == 0:
+            stream = Stream(record.namespace, record.extraction, unit.dataset)
+            tools.checkpoint(table_prefix(stream))
 
 
 def _build_record(trial: Trial, tools: Tools) -> RunRecord:

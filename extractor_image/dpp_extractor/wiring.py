@@ -55,14 +55,15 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             open_secrets(secret_places(request, around), patience("vault"))
         )
         source_secret = {} if request.source.engine == "sqlite" else read_secret("source")
+        store = open_store(
+            request.destination,
+            read_secret,
+            patience("destination"),
+            timeout_seconds=patient.destination_timeout_seconds,
+            hook=hook,
+        )
         yield Tools(
-            store=open_store(
-                request.destination,
-                read_secret,
-                patience("destination"),
-                timeout_seconds=patient.destination_timeout_seconds,
-                hook=hook,
-            ),
+            store=store,
             open_source=lambda: open_source(request, source_secret, patience("source"), around),
             index=_open_index(read_secret, stack),
             stop=around.stop,
@@ -73,6 +74,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             pause=lambda tries: around.stop.sleep(wait_seconds(tries)),
             code_version=find_code_version(),
             measure=build_measure(around.settings),
+            checkpoint=build_checkpoint(request.destination, read_secret, store.uri, around),
         )
 
 
@@ -213,6 +215,31 @@ def build_measure(settings: ExtractorSettings) -> Callable[[RunRecord], None]:
             push_metrics(registry, settings.metrics_gateway, names)
 
     return measure
+
+
+def build_checkpoint(
+    destination: Destination, read_secret: ReadSecret, uri: str, around: Surroundings
+) -> Callable[[str], None]:
+    """Build what writes a checkpoint of a table behind a run; it only ever warns."""
+    if not around.settings.auto_checkpoint:
+        return lambda prefix: None
+
+    def write(prefix: str) -> None:
+        from dpp_extractor.upkeep.checkpoint import AFTER_RUN_SECONDS, checkpoint_after_run
+        from dpp_extractor.upkeep.child import Bounds
+        from dpp_extractor.upkeep.place import build_place
+
+        secret = read_secret("destination") if destination.kind == "S3" else {}
+        checkpoint_after_run(
+            build_place(destination, secret, uri).table(prefix),
+            Bounds(
+                around.environment,
+                seconds=AFTER_RUN_SECONDS,
+                is_stopped=lambda: around.stop.is_asked,
+            ),
+        )
+
+    return write
 
 
 def find_code_version() -> str:

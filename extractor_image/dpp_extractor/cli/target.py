@@ -1,6 +1,6 @@
 """What a looking command looks at: the streams of a file's extraction, or of a whole destination.
 
-Called by show, log and ping. It opens the destination for reading; nothing is written.
+Called by show, log, ping, verify, maintain and index. Opening a destination writes nothing to it.
 """
 
 import os
@@ -21,7 +21,7 @@ from dpp_core.handover import Destination, RunRequest
 from dpp_core.plan import build_destination, new_run, resolve
 
 if TYPE_CHECKING:
-    from dpp_extractor.ports import Store
+    from dpp_extractor.ports import ReadSecret, Store
     from dpp_extractor.publish.keys import Stream
 
 _CLAIM: Final = re.compile(r"([^/]+)/([^/]+)/_dpp/datasets/([^/]+)/claim\.json")
@@ -39,10 +39,12 @@ OptionalFileOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An opened destination, and the streams that were asked for."""
+    """An opened destination, the streams that were asked for, and where secrets come from."""
 
     store: "Store"
     streams: "tuple[Stream, ...]"
+    destination: Destination
+    read_secret: "ReadSecret"
 
 
 def resolve_for_looking(file: Path, policy: Path | None, to: str | None) -> RunRequest:
@@ -86,7 +88,7 @@ def open_target(
                 Stream(request.namespace, request.extraction, unit.dataset)
                 for unit in request.units
             )
-        yield Target(store, _choose(streams, datasets))
+        yield Target(store, _choose(streams, datasets), destination, read_secret)
 
 
 def _destination_of(policy: Path | None, to: str | None) -> Destination:
