@@ -272,12 +272,20 @@ def _error_of(where: str, error: Exception) -> DppError:
         is_answer = isinstance(error, ClientError)
         is_temporary = not is_answer or _status(error) >= 500
         kind = DestinationUnavailableError if is_temporary else DestinationDeniedError
-        return kind(f"{where} failed: {what}, which is not in the table of failures.")
-    is_refused = row.handling is not Handling.RETRY and issubclass(
-        row.error, DestinationUnavailableError
-    )
+        return kind(
+            f"{where} failed: {what}, which is not in the table of failures.",
+            fix=_next(is_temporary),
+        )
+    is_about_store = issubclass(row.error, DestinationUnavailableError)
+    is_refused = is_about_store and row.handling is not Handling.RETRY
     return row.error(
         f"{where} failed: {row.meaning} ({what}).",
         reason=Reason.DESTINATION_DENIED if is_refused else None,
-        fix="Correct the destination's settings or rights." if is_refused else "",
+        fix=_next(not is_refused) if is_about_store else "",
     )
+
+
+def _next(is_temporary: bool) -> str:
+    if is_temporary:
+        return "Run it again when the store answers: nothing is lost."
+    return "Correct the destination's settings or rights."

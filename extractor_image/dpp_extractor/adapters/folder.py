@@ -278,4 +278,7 @@ def _error_of(path: Path, error: OSError) -> DppError:
         return DestinationDeniedError(
             f"{path} cannot be used: {why}.", fix="Name a folder, or a path where one can be made."
         )
-    return DestinationUnavailableError(f"{path} does not answer as it should: {why}.")
+    return DestinationUnavailableError(
+        f"{path} does not answer as it should: {why}.",
+        fix="Look at the disk, then run it again: nothing is lost.",
+    )

@@ -242,7 +242,10 @@ _EPOCH: Final = (
 )
 _ENDS: Final[dict[Verdict, _End]] = {
     Verdict.FENCED: _End(
-        FencedError, Reason.FENCED, "Another run committed version {version} of {dataset} first."
+        FencedError,
+        Reason.FENCED,
+        "Another run committed version {version} of {dataset} first.",
+        "Nothing is to be done: its commit holds the rows, and the next run goes on from there.",
     ),
     Verdict.UNFINISHED: _End(
         TemporaryFailure,

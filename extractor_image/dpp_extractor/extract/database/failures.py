@@ -31,15 +31,26 @@ class Failure:
     fix: str = ""
 
 
-_UNREACHABLE: Final = Failure(SourceUnavailableError, "the connection was lost or refused")
-_SHUTDOWN: Final = Failure(
-    SourceUnavailableError, "the server is starting, stopping or ended the session"
+_UNREACHABLE: Final = Failure(
+    SourceUnavailableError,
+    "the connection was lost or refused",
+    fix="Check address, port and network with `dpp ping`, then run it again: nothing is lost.",
 )
-_FULL: Final = Failure(SourceUnavailableError, "the server is out of connections, memory or disk")
+_SHUTDOWN: Final = Failure(
+    SourceUnavailableError,
+    "the server is starting, stopping or ended the session",
+    fix="Run it again when the server is up: nothing is lost.",
+)
+_FULL: Final = Failure(
+    SourceUnavailableError,
+    "the server is out of connections, memory or disk",
+    fix="Run it again when the server has room: nothing is lost.",
+)
 _INTERRUPTED: Final = Failure(
     SourceUnavailableError,
     "the read was interrupted and may work next time",
     Reason.SOURCE_READ_FAILED,
+    "Run it again: nothing is lost.",
 )
 _OWN_MEMORY: Final = Failure(
     ResourcesError,
