@@ -1,12 +1,15 @@
 """Claim and head of every unit, read before the source's horizon and snapshot are taken (data-log.md, rule 1).
 
 Called by `run`. A stream that needs a person does not stop the others; a store that does not answer stops all.
-Writes only what is put if absent: claims, missing copies, and the probe's own keys.
+Everything is read before anything is written, and a store that holds nothing of the extraction is probed before it gets
+its first claim. Writes only what is put if absent: claims, missing copies, and the probe's own keys.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from dpp_core import logs
 from dpp_core.errors import DppError
@@ -18,10 +21,12 @@ from dpp_extractor.ports import Tools
 from dpp_extractor.publish.admit import Block, read_blocks
 from dpp_extractor.publish.claim import Owner, check_claim, claim
 from dpp_extractor.publish.fold import Asked, Head
-from dpp_extractor.publish.head import read_head
+from dpp_extractor.publish.head import find_head, heal_copies
 from dpp_extractor.publish.hooks import Hooks
 from dpp_extractor.publish.keys import Stream, runs_prefix
-from dpp_extractor.publish.probe import SKEW_LIMIT_SECONDS, probe
+from dpp_extractor.publish.probe import RACE_KEYS, SKEW_LIMIT_SECONDS, probe
+
+T = TypeVar("T")
 
 _SETTLED_CODES: Final = (20, 24, 25, 29, 31)
 """Ends that another try of the same run cannot change."""
@@ -38,24 +43,30 @@ class Heads:
 
 
 def read_heads(request: RunRequest, tools: Tools) -> Heads:
-    """Read all heads. Raises DestinationUnavailableError (26) or StreamError (29) when the store itself is at fault."""
-    settled = _read_settled(request, tools)
-    sound: list[tuple[Unit, Head]] = []
+    """Look at all heads, then write what must be there before the source is read.
+
+    Raises DestinationUnavailableError (26) or StreamError (29) when the store itself is at fault; then nothing was
+    written but the probe's keys. Called twice it does nothing more.
+    """
     ended: list[UnitRecord] = []
+    settled = _read_settled(request, tools)
+    looked: list[tuple[Unit, _Looked]] = []
     for unit in request.units:
         if unit.dataset in settled:
             ended.append(settled[unit.dataset])
             continue
-        try:
-            sound.append((unit, _read_one(unit, request, tools)))
-        except DppError as error:
-            if error.is_shared:
-                raise
-            ended.append(outcome.build_failed(unit, error))
-        except Exception as error:  # noqa: BLE001 - what goes wrong in a unit stays with the unit
-            ended.append(outcome.build_failed(unit, outcome.translate(unit.dataset, error)))
-    is_new_here = any(head.version < 0 for _, head in sound)
-    warnings = _preflight(tools) if is_new_here and request.publish == "Live" else ()
+        found = _alone(unit, ended, partial(_look, unit, request, tools))
+        if found is not None:
+            looked.append((unit, found))
+    is_published = request.publish == "Live"
+    is_new_here = bool(looked) and all(found.head.version < 0 for _, found in looked)
+    warnings = _preflight(tools) if is_new_here and is_published else ()
+    sound: list[tuple[Unit, Head]] = []
+    for unit, found in looked:
+        work = partial(_settle_in, unit, found, request, tools)
+        head = _alone(unit, ended, work) if is_published else found.head
+        if head is not None:
+            sound.append((unit, head))
     blocks = (
         read_blocks(tools.store, request.namespace, request.extraction, request.approve)
         if request.approve
@@ -64,22 +75,61 @@ def read_heads(request: RunRequest, tools: Tools) -> Heads:
     return Heads(tuple(sound), tuple(ended), blocks, warnings)
 
 
-def _read_one(unit: Unit, request: RunRequest, tools: Tools) -> Head:
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    head: Head
+    is_claimed: bool
+
+
+def _alone(unit: Unit, ended: list[UnitRecord], work: Callable[[], T]) -> T | None:
+    """Work for one unit; what goes wrong ends this unit alone, unless its cause is shared by all."""
+    try:
+        return work()
+    except DppError as error:
+        if error.is_shared:
+            raise
+        ended.append(outcome.build_failed(unit, error))
+    except Exception as error:  # noqa: BLE001 - what goes wrong in a unit stays with the unit
+        ended.append(outcome.build_failed(unit, outcome.translate(unit.dataset, error)))
+    return None
+
+
+def _look(unit: Unit, request: RunRequest, tools: Tools) -> _Looked:
     stream = Stream(request.namespace, request.extraction, unit.dataset)
-    owner = Owner(request.cluster, request.namespace, request.extraction, request.distributor)
+    is_claimed = check_claim(tools.store, stream, _owner(request))
+    asked = Asked(
+        request.run_id,
+        request.created_at,
+        unit.known_seq,
+        files=unit.write == "Replace",
+        epoch=unit.epoch,
+    )
+    return _Looked(find_head(tools.store, stream, asked), is_claimed)
+
+
+def _settle_in(unit: Unit, found: _Looked, request: RunRequest, tools: Tools) -> Head:
+    """Claim the stream and put missing copies. A stranger's table is not claimed: `admit` refuses it untouched."""
+    stream = Stream(request.namespace, request.extraction, unit.dataset)
     hooks = Hooks(tools.hook, tools.pause)
-    is_published = request.publish == "Live"
-    if is_published:
-        claim(tools.store, stream, owner, hooks=hooks)
-    else:
-        check_claim(tools.store, stream, owner)
-    asked = Asked(request.run_id, request.created_at, unit.known_seq)
-    return read_head(tools.store, stream, asked, hooks=hooks, can_write=is_published)
+    is_strangers = found.head.version >= 0 and not found.head.lanes
+    if found.is_claimed:
+        hooks.at("claimed")
+    elif not is_strangers:
+        claim(tools.store, stream, _owner(request), hooks=hooks)
+    head = heal_copies(tools.store, stream, found.head, hooks)
+    hooks.at("heads_read")
+    return head
+
+
+def _owner(request: RunRequest) -> Owner:
+    return Owner(request.cluster, request.namespace, request.extraction, request.distributor)
 
 
 def _preflight(tools: Tools) -> tuple[str, ...]:
     hooks = Hooks(tools.hook, tools.pause)
-    found = probe(tools.store, token=tools.new_id(), now=tools.now, hooks=hooks)
+    found = probe(
+        tools.store, token=tools.new_id(), now=tools.now, race_keys=RACE_KEYS, hooks=hooks
+    )
     if not found.is_clock_off:
         return ()
     return (

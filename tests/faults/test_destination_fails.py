@@ -16,7 +16,7 @@ from servers.proxy import Proxy, open_proxy
 from servers.s3 import S3Server
 
 Stopped = Callable[[S3Server], AbstractContextManager[None]]
-COMMIT_PATH = b"/shop/shop/orders/_delta_log/"
+COMMIT_PATH = b"/shop/shop/orders/_delta_log/0"
 
 
 @pytest.fixture

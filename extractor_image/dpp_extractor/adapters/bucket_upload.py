@@ -107,6 +107,8 @@ class BucketUpload:
             )
         )
         self._is_ended = True
+        if answer.get("ChecksumSHA256") == digest:  # it took exactly the bytes of this one request
+            return Stored(self._key, self._size_bytes, f"sha256:{digest}")
         return self._stored(answer.get("ChecksumSHA256"), digest)
 
     def _send(self, piece: bytes) -> None:

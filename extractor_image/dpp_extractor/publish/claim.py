@@ -14,7 +14,7 @@ from dpp_extractor.ports import Put, Store
 from dpp_extractor.publish.hooks import NO_HOOKS, Hooks
 from dpp_extractor.publish.keys import Stream, claim_key, table_prefix
 
-_TRIES: Final = 5
+_TRIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,18 @@ def claim(store: Store, stream: Stream, owner: Owner, *, hooks: Hooks = NO_HOOKS
             hooks.pause(tries)
     else:
         raise DestinationUnavailableError(
-            f"{store.uri}/{claim_key(stream)} could not be written in {_TRIES} tries."
+            f"{store.uri}/{claim_key(stream)} could not be written in {_TRIES} tries.",
+            fix="Look at the store's health and at the right to put objects.",
         )
     hooks.at("claimed")
 
 
-def check_claim(store: Store, stream: Stream, owner: Owner) -> None:
-    """Find that nobody else owns the stream, and write nothing; for runs that publish nothing."""
+def check_claim(store: Store, stream: Stream, owner: Owner) -> bool:
+    """Find that nobody else owns the stream, write nothing, and return whether the owner does."""
     present = read_claim(store, stream)
     if present is not None:
         _check_same(store, stream, present, owner)
+    return present is not None
 
 
 def read_claim(store: Store, stream: Stream) -> Owner | None:

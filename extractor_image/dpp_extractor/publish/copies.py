@@ -16,7 +16,7 @@ from dpp_extractor.publish.fold import Place, find_ours
 from dpp_extractor.publish.hooks import Hooks
 from dpp_extractor.publish.keys import Stream, copies_prefix, copy_key, log_key
 
-_TRIES: Final = 5
+_TRIES: Final = 8
 
 
 def put_copy(

@@ -1,9 +1,9 @@
 """Find out whether a store keeps conditional writes before a stream trusts it with a commit.
 
-Called by `run` before the first commit to a store (the short form) and by `dpp ping --destination`
-(with racing writers). A store that ignores the condition would give a stream two owners, so it is
-refused, never worked around. Calling it twice is harmless: each call has its own keys under
-`_dpp_probe/` and removes them.
+Called by `run` before the first claim in a store and by `dpp ping --destination`. A store that
+ignores the condition would give a stream two owners, and one that lies in a listing would hide
+commits, so both are refused, never worked around. Calling it twice is harmless: each call has its
+own keys under `_dpp_probe/` and removes them.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ from dpp_extractor.publish.keys import PROBE_PREFIX
 RACE_KEYS: Final = 20
 RACE_WRITERS: Final = 8
 SKEW_LIMIT_SECONDS: Final = 60
-_TRIES: Final = 5
+_TRIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +45,26 @@ def probe(
     race_keys: int = 0,
     hooks: Hooks = NO_HOOKS,
 ) -> Probe:
-    """Probe a store: absent is created, present is not, LIST shows what was put; then races.
+    """Probe a store: absent is created, present is not, reads and listings show what was put; then
+    races.
 
-    `token` makes the keys this call's own. Raises StreamError (29, ConditionalWritesIgnored),
-    DestinationUnavailableError (26) when the store does not answer as it should.
+    `token` makes the keys this call's own. Raises StreamError (29, ConditionalWritesIgnored) for a
+    store that cannot be trusted, DestinationUnavailableError (26) for one that does not answer.
     """
     prefix = f"{PROBE_PREFIX}/{token}"
+    singles = [f"{prefix}/single-{number}" for number in range(3)]
     keys = [f"{prefix}/race-{number:03d}" for number in range(race_keys)]
     try:
-        _probe_one(store, f"{prefix}/single", hooks)
-        for key in keys:
-            _race(store, key)
+        if store.get(f"{prefix}/absent") is not None or list(store.list(f"{prefix}/")):
+            raise _lies(store, "answers with what nobody put there")
+        for key in singles:
+            _probe_one(store, key, hooks)
+        _probe_listing(store, prefix, singles)
+        if keys:
+            _race(store, keys)
         skew_seconds = (store.now() - now()).total_seconds()
     finally:
-        _clean_up(store, [f"{prefix}/single", *keys])
+        _clean_up(store, [*singles, *keys])
     hooks.at("preflight")
     return Probe(skew_seconds, race_keys)
 
@@ -76,17 +82,27 @@ def _probe_one(store: Store, key: str, hooks: Hooks) -> None:
         )
     if store.put_if_absent(key, second) is Put.CREATED or store.get(key) != first:
         raise _ignored(store, "wrote over a key that was there")
-    if key not in {entry.key for entry in store.list(key)}:
-        raise DestinationUnavailableError(
-            f"{store.uri} does not list {key} right after it was written.",
-            fix="Use a store whose listings are consistent.",
-        )
 
 
-def _race(store: Store, key: str) -> None:
+def _probe_listing(store: Store, prefix: str, keys: list[str]) -> None:
+    """Compare listings with what was just put: all of it in order, and only what lies behind a key."""
+    listed = [entry.key for entry in store.list(f"{prefix}/")]
+    if listed != keys:
+        raise _lies(store, f"lists {listed} right after {keys} were written")
+    behind = [entry.key for entry in store.list(f"{prefix}/", keys[0])]
+    if behind != keys[1:]:
+        raise _lies(store, f"lists {behind} behind {keys[0]}, where {keys[1:]} lie")
+
+
+def _race(store: Store, keys: list[str]) -> None:
     bodies = [f"writer-{writer}".encode() for writer in range(RACE_WRITERS)]
     with ThreadPoolExecutor(RACE_WRITERS) as pool:
-        answers = list(pool.map(partial(store.put_if_absent, key), bodies))
+        for key in keys:
+            answers = list(pool.map(partial(store.put_if_absent, key), bodies))
+            _check_race(store, key, bodies, answers)
+
+
+def _check_race(store: Store, key: str, bodies: list[bytes], answers: list[Put]) -> None:
     winners = [body for body, answer in zip(bodies, answers, strict=True) if answer is Put.CREATED]
     kept = store.get(key)
     if len(winners) > 1 or (winners and kept != winners[0]):
@@ -106,4 +122,12 @@ def _ignored(store: Store, what: str) -> StreamError:
         f"The store {store.uri} {what}: it ignores conditional writes.",
         reason=Reason.CONDITIONAL_WRITES_IGNORED,
         fix="Use a store that honours If-None-Match; two runs could otherwise commit the same version.",
+    )
+
+
+def _lies(store: Store, what: str) -> StreamError:
+    return StreamError(
+        f"The store {store.uri} {what}: its answers cannot be trusted.",
+        reason=Reason.CONDITIONAL_WRITES_IGNORED,
+        fix="Use a store whose reads and listings are consistent; a log could not be read safely.",
     )

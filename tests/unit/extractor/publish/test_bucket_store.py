@@ -274,9 +274,20 @@ def test_an_upload_whose_checksum_is_not_ours_does_not_count(plans: dict[str, An
         upload.finish()
 
 
-def test_an_upload_of_another_length_does_not_count():
+def test_a_small_upload_is_one_request_when_the_answer_has_its_checksum():
+    client = Client(put_object={"ChecksumSHA256": digest_of(b"abc")})
+    upload = store_over(client).open_upload("d/p", {})
+    upload.write(b"abc")
+
+    assert upload.finish().size_bytes == 3
+    assert [name for name, _ in client.calls] == ["put_object"]
+
+
+@pytest.mark.parametrize("answer", [{}, {"ChecksumSHA256": ""}], ids=["silent", "empty"])
+def test_an_upload_of_another_length_does_not_count(answer: dict[str, Any]):
     client = Client(
-        put_object={"ChecksumSHA256": digest_of(b"abc")}, head_object={"ContentLength": 2}
+        put_object=answer,
+        head_object={"ContentLength": 2, "ChecksumSHA256": digest_of(b"abc")},
     )
     upload = store_over(client).open_upload("d/p", {})
     upload.write(b"abc")
