@@ -17,10 +17,10 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 PYTEST_ARGS ?=
 
 .PHONY: help setup bench-run check format format-check lint types contracts unit generated test test-spark \
-	servers crds docs-reference demo dev-up dev-down lock clean
+	servers cluster-up cluster-shell cluster-down images e2e charts crds docs-reference demo dev-up dev-down lock clean
 
 help: ## Print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.dev ## Make .venv with everything a developer needs (hash-pinned)
 
@@ -53,7 +53,7 @@ unit: setup ## Run the unit tests and the laws of the repository
 	@$(PY) -m pytest tests/unit tests/docs -q -m "not slow" $(PYTEST_ARGS)
 
 test: setup servers ## Set up everything that is missing and run every test
-	@$(PY) -m pytest -m "not spark" $(PYTEST_ARGS)
+	@$(PY) -m pytest -m "not spark and not cluster" $(PYTEST_ARGS)
 
 test-spark: setup $(SPARK)/.ready ## Prove that Spark reads the tables too (needs Java 17; brings 500 MB)
 	@$(PY) -m pytest tests/spark -m spark -s --timeout 900 $(PYTEST_ARGS)
@@ -75,6 +75,26 @@ dev-up: setup servers ## Start PostgreSQL, S3, FerretDB and a Vault API server o
 
 dev-down: ## Stop what dev-up started
 	@$(PY) tests/support/dev.py down
+
+cluster-up: setup ## Start a real Kubernetes with one node in the background (needs root; cold about 15 minutes)
+	@$(PY) tests/support/cluster/setup.py
+	@$(PY) tests/support/cluster/dev.py up
+
+cluster-shell: ## Open a shell with kubectl and helm leading to it
+	@$(PY) tests/support/cluster/dev.py shell
+
+cluster-down: ## Stop what cluster-up started
+	@$(PY) tests/support/cluster/dev.py down
+
+images: setup ## Build the two images with buildah (needs root); elsewhere use docker build
+	@$(PY) tests/support/cluster/images.py
+
+e2e: setup servers ## Run the tests on a real cluster alone
+	@$(PY) tests/support/cluster/setup.py
+	@$(PY) -m pytest tests/cluster -m "not kind" $(PYTEST_ARGS)
+
+charts: setup ## Generate the schemas of the charts' values
+	@$(PY) tests/support/chart_schema.py
 
 crds: setup ## Generate the CRDs from the models
 	@$(PY) -m dpp_core.crd crds

@@ -12,6 +12,8 @@ from typing import Protocol, TypeVar
 
 import pytest
 
+from cluster.control_plane import ControlPlane, start_control_plane
+from cluster.node import Cluster, start_cluster
 from servers.ferret import Ferret, start_ferret
 from servers.postgres import Database, Postgres, start_postgres
 from servers.process import Server, ServerMissingError, sweep
@@ -26,20 +28,42 @@ class Breakable(Protocol):
 
 
 Handle = TypeVar("Handle", bound=Breakable)
+Started = TypeVar("Started")
+
+
+class Removable(Protocol):
+    """Several processes behind one handle, ended together."""
+
+    def remove(self) -> None: ...
+
+
+Held = TypeVar("Held", bound=Removable)
 
 
 def _serve(start: Callable[[], Handle]) -> Iterator[Handle]:
-    sweep()
-    try:
-        handle = start()
-    except ServerMissingError as error:
-        if os.environ.get("DPP_REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(error))
+    handle = _start(start)
     try:
         yield handle
     finally:
         handle.server.remove()
+
+
+def _hold(start: Callable[[], Held]) -> Iterator[Held]:
+    handle = _start(start)
+    try:
+        yield handle
+    finally:
+        handle.remove()
+
+
+def _start(start: Callable[[], Started]) -> Started:
+    sweep()
+    try:
+        return start()
+    except ServerMissingError as error:
+        if os.environ.get("DPP_REQUIRE_SERVERS") == "1":
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +103,18 @@ def ferret() -> Iterator[Ferret]:
 def vault_server() -> Iterator[VaultServer]:
     """Give a real Vault API server; see `servers.vault.VaultServer`."""
     yield from _serve(start_vault)
+
+
+@pytest.fixture(scope="session")
+def api_cluster() -> Iterator[ControlPlane]:
+    """Give the API of a real cluster without a node; see `cluster.control_plane.ControlPlane`."""
+    yield from _hold(start_control_plane)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Give a real cluster with one node; see `cluster.node.Cluster`. Needs root."""
+    yield from _hold(start_cluster)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def main() -> int:
     print(f"servers: about {total} s on two cores, once; binaries go to {CACHE}", flush=True)
     for step in steps:
         print(f"  - {step.label} (about {step.seconds} s)", flush=True)
-    failed = [step for step in steps if not _carry_out(step)]
+    failed = [step for step in steps if not carry_out(step)]
     return 1 if failed and os.environ.get("DPP_REQUIRE_SERVERS") == "1" else 0
 
 
@@ -61,7 +61,8 @@ def list_missing() -> list[Step]:
     return steps
 
 
-def _carry_out(step: Step) -> bool:
+def carry_out(step: Step) -> bool:
+    """Do one step and tell how long it took; give False, with the reason told, when it failed."""
     started_at = time.monotonic()
     try:
         step.act()

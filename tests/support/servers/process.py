@@ -31,18 +31,18 @@ class ServerStartError(Exception):
     """A server did not come up; the message carries the end of its log."""
 
 
-def free_port() -> int:
-    """Ask the kernel for a port on the loopback address that is free now."""
+def free_port(host: str = HOST) -> int:
+    """Ask the kernel for a port on an address of this machine that is free now."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
     return port
 
 
-def accepts(port: int) -> bool:
-    """Say whether something listens on the loopback port."""
+def accepts(port: int, host: str = HOST) -> bool:
+    """Say whether something listens on the port of this machine."""
     try:
-        with socket.create_connection((HOST, port), timeout=0.5):
+        with socket.create_connection((host, port), timeout=0.5):
             return True
     except OSError:
         return False
@@ -61,8 +61,9 @@ def make_folder(name: str, user: str | None = None) -> Path:
 class Server:
     """A server process that can be stopped and started again on the same port and folder.
 
-    `ready` is asked until it is true. `owner_pid` 0 means that the server outlives its starter
-    (`make dev-up`). Starting a running server and stopping a stopped one do nothing.
+    `ready` is asked until it is true, and first the port, unless it is 0. `owner_pid` 0 means that
+    the server outlives its starter (`make dev-up`). Starting a running server and stopping a
+    stopped one do nothing.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Server:
     stop_signal: signal.Signals = signal.SIGTERM
     kill_signal: signal.Signals = signal.SIGKILL
     owner_pid: int = field(default_factory=os.getpid)
+    host: str = HOST
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -151,13 +153,13 @@ class Server:
         while time.monotonic() < deadline:
             if not self.is_running:
                 break
-            if accepts(self.port) and self.ready():
+            if (not self.port or accepts(self.port, self.host)) and self.ready():
                 return
             time.sleep(0.05)
         tail = self.log_path.read_text(errors="replace")[-2000:]
         self.kill()
         raise ServerStartError(
-            f"{self.name} did not answer on {HOST}:{self.port} in {timeout_seconds:.0f} s: {tail}"
+            f"{self.name} did not answer on {self.host}:{self.port} in {timeout_seconds:.0f} s: {tail}"
         )
 
 

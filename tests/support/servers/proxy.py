@@ -57,6 +57,13 @@ class Proxy:
         for connection in list(self.sockets):
             _close(connection)
 
+    def close(self) -> None:
+        """Stop listening and cut every connection; twice is harmless."""
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.cut()
+
     def _serve(self) -> None:
         while True:
             try:
@@ -123,15 +130,18 @@ class _Link:
 @contextlib.contextmanager
 def open_proxy(target_port: int) -> Iterator[Proxy]:
     """Open a proxy before a loopback port; at the end every connection through it is cut."""
-    with socket.create_server((HOST, 0)) as listener:
-        proxy = Proxy(target_port, listener)
-        threading.Thread(target=proxy._serve, daemon=True).start()
-        try:
-            yield proxy
-        finally:
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            proxy.cut()
+    proxy = start_proxy(target_port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+def start_proxy(target_port: int, host: str = HOST) -> Proxy:
+    """Start a proxy before a loopback port, listening on any address of this machine."""
+    proxy = Proxy(target_port, socket.create_server((host, 0)))
+    threading.Thread(target=proxy._serve, daemon=True).start()
+    return proxy
 
 
 def _holds(request: bytes, wanted: bytes) -> bool:

@@ -1,0 +1,3 @@
+module dpp.dev/support/pause
+
+go 1.25.0
