@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dpp_core.cli.output import Output
+from dpp_core.handover import Destination
 from dpp_extractor.cli import log, show
 from dpp_extractor.cli.target import Target
 from dpp_extractor.publish.keys import Stream, log_key
@@ -37,7 +38,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     @contextmanager
     def open_target(*asked: Any) -> Iterator[Target]:
         chosen = [each for each in (ORDERS, STOCK) if not asked[3] or each.dataset in asked[3]]
-        yield Target(bench.store, tuple(chosen))
+        folder = Destination(kind="Folder", path="/lake")
+        yield Target(bench.store, tuple(chosen), folder, lambda role: {})
 
     monkeypatch.setattr(show, "open_target", open_target)
     monkeypatch.setattr(log, "open_target", open_target)
