@@ -10,7 +10,7 @@ runs as labels (each would be a new series for ever).
     push_metrics(registry, "http://gateway:9091", {"namespace": "acme", "extraction": "acme"})
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Final
@@ -56,6 +56,18 @@ def build_metrics(record: RunRecord) -> CollectorRegistry:
         outcome.labels(*stream, unit.dataset, unit.outcome.value).set(1)
         if unit.seq is not None:
             seq.labels(*stream, unit.dataset).set(unit.seq)
+    return registry
+
+
+def build_index_metrics(lags: Iterable[tuple[str, str, str, int]]) -> CollectorRegistry:
+    """Build the gauges of the index: (namespace, extraction, dataset, commits behind) a stream."""
+    registry = CollectorRegistry(auto_describe=False)
+    labels = ("namespace", "extraction", "dataset")
+    lag = Gauge(
+        "dpp_index_lag_commits", "Commits the index is behind the table.", labels, registry=registry
+    )
+    for namespace, extraction, dataset, commits in lags:
+        lag.labels(namespace, extraction, dataset).set(commits)
     return registry
 
 

@@ -17,6 +17,7 @@ from dpp_extractor.batch import Counts, Window, Written
 from dpp_extractor.intent import Intent
 from dpp_extractor.publish.commit import Committed
 from dpp_extractor.publish.draft import OurCommit
+from dpp_extractor.publish.found import build_found
 
 _BLOCKING: Final = (24, 25)
 _RESOURCE_ERRNOS: Final = frozenset(
@@ -39,21 +40,7 @@ def build_committed(intent: Intent, written: Written, committed: Committed) -> U
 
 def build_already_committed(unit: Unit, own: OurCommit) -> UnitRecord:
     """The head holds this run's final commit: an earlier attempt made it and could not say so."""
-    window = own.window
-    return UnitRecord(
-        dataset=unit.dataset,
-        outcome=UnitOutcome.ALREADY_COMMITTED,
-        attempt_id=own.attempt_id,
-        kind=own.kind,
-        seq=own.seq,
-        version=own.version,
-        epoch=own.epoch,
-        read_at=own.read_at,
-        window=WindowRecord.model_validate(window) if window else None,
-        counts=_counts(own.counts),
-        schema_fingerprint=own.fingerprint,
-        approved=own.approved,
-    )
+    return build_found(unit.dataset, own)
 
 
 def build_unchanged(intent: Intent, written: Written | None = None) -> UnitRecord:

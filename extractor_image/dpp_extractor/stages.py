@@ -11,10 +11,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from dpp_core.errors import DestinationUnavailableError
+from dpp_core import logs
+from dpp_core.errors import DestinationUnavailableError, DppError
 from dpp_core.handover import RunRequest, Unit, build_request_bytes
-from dpp_core.names import LIVE_LANE
+from dpp_core.names import LIVE_LANE, UnitOutcome
 from dpp_core.records import UnitRecord
+from dpp_core.redaction import redact
 from dpp_extractor.batch import Counts, Part, RawBatch, Rejected, Written
 from dpp_extractor.check.rules import check_quarantine, check_rows
 from dpp_extractor.guard.deadline import COMMIT_RESERVE_SECONDS, Deadline
@@ -22,12 +24,21 @@ from dpp_extractor.intent import Intent
 from dpp_extractor.ports import Put, Snapshot, Tools
 from dpp_extractor.publish import commit as publishing
 from dpp_extractor.publish.admit import Block, decide_size
+from dpp_extractor.publish.copies import read_copy
 from dpp_extractor.publish.draft import Draft
-from dpp_extractor.publish.fold import Head
+from dpp_extractor.publish.fold import Head, find_ours
+from dpp_extractor.publish.found import describe_commit
 from dpp_extractor.publish.hooks import Hooks
 from dpp_extractor.publish.keys import Stream, quarantine_key, table_prefix
+from dpp_extractor.publish.schema import build_schema_string, parse_schema
 from dpp_extractor.publish.upload import open_part
-from dpp_extractor.record.catalog import build_catalog, build_commit, build_watermark, stream_key
+from dpp_extractor.record.catalog import (
+    Described,
+    build_catalog_document,
+    build_commit,
+    build_watermark,
+    stream_key,
+)
 from dpp_extractor.record.run import compute_plan_digest
 from dpp_extractor.standardise.columns import standardise_rows
 from dpp_extractor.write.discard import DiscardSink
@@ -190,17 +201,45 @@ def index(
     """Stage 7: tell the index of the commit. An index that is down is told by nobody; the data does not wait."""
     if tools.index is None:
         return
-    key = stream_key(request, done.dataset)
     stream = Stream(request.namespace, request.extraction, done.dataset)
-    catalog = build_catalog(
-        request, unit, done, schema, f"{tools.store.uri}/{table_prefix(stream)}"
-    )
+    of = _describe(request, unit, f"{tools.store.uri}/{table_prefix(stream)}")
+    key = stream_key(of)
+    if done.outcome is UnitOutcome.ALREADY_COMMITTED:
+        done = _read_commit(stream, done, tools)
     save = tools.index.save
-    save("commits", {**key, "lane": LIVE_LANE, "seq": done.seq}, build_commit(request, done))
-    save("watermarks", {**key, "lane": LIVE_LANE}, build_watermark(request, done))
-    # The instant stays one: by it the index keeps a held-up run from hiding its successor.
-    save("catalog", key, {**catalog.model_dump(mode="json"), "updated_at": catalog.updated_at})
+    commit = build_commit(of, done, request.run_id)
+    save("commits", {**key, "lane": LIVE_LANE, "seq": done.seq}, commit)
+    watermark = build_watermark(of, done, request.run_id)
+    save("watermarks", {**key, "lane": LIVE_LANE}, watermark)
+    as_in_log = parse_schema(build_schema_string(schema))
+    save("catalog", key, build_catalog_document(of, done, as_in_log))
     tools.hook("indexed")
+
+
+def _describe(request: RunRequest, unit: Unit, table: str) -> Described:
+    return Described(
+        namespace=request.namespace,
+        extraction=request.extraction,
+        dataset=unit.dataset,
+        distributor=request.distributor,
+        table=table,
+        object=unit.object,
+        write=unit.write,
+        key=unit.key,
+        cursor=unit.incremental.cursor if unit.incremental else None,
+    )
+
+
+def _read_commit(stream: Stream, done: UnitRecord, tools: Tools) -> UnitRecord:
+    """Read what another attempt committed: this one does not know all of it."""
+    assert done.seq is not None
+    try:
+        commit = read_copy(tools.store, stream, LIVE_LANE, done.seq)
+        ours = find_ours(commit) if commit is not None else None
+    except DppError as error:
+        logs.warning("index_behind", message=redact(str(error))[:300])
+        return done
+    return done if commit is None or ours is None else describe_commit(stream, commit, ours)
 
 
 def _hooks(way: Way) -> Hooks:

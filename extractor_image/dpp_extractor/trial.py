@@ -180,6 +180,7 @@ def _put(tools: Tools, key: str, body: bytes) -> None:
 def _save_run(record: RunRecord, index: WatchedIndex | None) -> IndexState:
     if index is None:
         return "Off"
-    key = {"run_id": record.run_id, "attempt_id": record.attempt_id}
-    index.save("runs", key, record.model_dump(mode="json"))
+    if record.publish == "Live":  # what is not in the bucket could not be built anew
+        key = {"run_id": record.run_id, "attempt_id": record.attempt_id}
+        index.save("runs", key, record.model_dump(mode="json"))
     return "Behind" if index.is_behind else "Current"

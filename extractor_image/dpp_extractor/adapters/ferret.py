@@ -4,7 +4,7 @@ extractor.
 Called by `wiring`; the record stage saves through `ports.Index`. The log in the bucket is the truth
 and this can be rebuilt from it, so nothing here ever ends a run: an outage answers False, is logged
 once, and is remembered for the rest of the run, so that a dead server costs one wait of three
-seconds and not one a document. Not here: reading for `dpp show`.
+seconds and not one a document. `remove`, `find` and `ping` are for people's commands, which want to know.
 
     with open_index(secret, database="dpp") as index:       # connects at the first save, not before
         index.save("runs", {"run_id": ..., "attempt_id": ...}, document)     # True: it is there
@@ -94,20 +94,24 @@ class FerretIndex:
             return self._handle(error, collection)
         return True
 
+    def remove(self, collection: str, match: Mapping[str, Any]) -> int:
+        """Remove the documents that match and say how many. Raises TemporaryFailure (75), as `ping`."""
+        return int(
+            self._asked(lambda: self._database()[collection].delete_many(dict(match))).deleted_count
+        )
+
+    def find(self, collection: str, match: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Give the documents that match, without their ids. Raises TemporaryFailure (75), as `ping`."""
+        return list(
+            self._asked(lambda: list(self._database()[collection].find(dict(match), {"_id": 0})))
+        )
+
     def ping(self) -> str:
         """Ask the server for its version, for people.
 
         Raises TemporaryFailure (75, IndexBehind): unlike a run, `dpp ping` wants to know.
         """
-        try:
-            facts = self._database().client.server_info()
-        except _DRIVER_ERRORS as error:
-            row = _find_row(error)
-            raise TemporaryFailure(
-                f"The index does not answer: {row.meaning} ({type(error).__name__}).",
-                reason=Reason.INDEX_BEHIND,
-                fix="Runs go on without it; check the uri of the index secret and the server.",
-            ) from error
+        facts = self._asked(lambda: self._database().client.server_info())  # noqa: PLW0108 - connects
         own = facts.get("ferretdbVersion") or facts.get("ferretdb", {}).get("version")
         wire = f"speaks MongoDB {facts.get('version', 'of unknown version')}"
         return f"FerretDB {own}, {wire}" if own else wire
@@ -117,6 +121,17 @@ class FerretIndex:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except _DRIVER_ERRORS as error:
+            row = _find_row(error)
+            raise TemporaryFailure(
+                f"The index does not answer: {row.meaning} ({type(error).__name__}).",
+                reason=Reason.INDEX_BEHIND,
+                fix="Runs go on without it; check the uri of the index secret and the server.",
+            ) from error
 
     def _database(self) -> Any:
         if self._client is None:
