@@ -8,17 +8,24 @@ A test that stops a server starts it again: `stopped` does both.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pytest
+from hypothesis import settings
 
-from cluster.control_plane import ControlPlane, start_control_plane
+from cluster.binaries import KUBECTL, require
+from cluster.control_plane import Api, ForeignApi, start_control_plane
+from cluster.kubectl import Kubectl
 from cluster.node import Cluster, start_cluster
 from servers.ferret import Ferret, start_ferret
 from servers.postgres import Database, Postgres, start_postgres
 from servers.process import Server, ServerMissingError, sweep
 from servers.s3 import S3Server, start_s3
 from servers.vault import VaultServer, start_vault
+
+settings.register_profile("suite", deadline=None)  # how long an example takes is no property of it
+settings.load_profile("suite")
 
 
 class Breakable(Protocol):
@@ -106,9 +113,16 @@ def vault_server() -> Iterator[VaultServer]:
 
 
 @pytest.fixture(scope="session")
-def api_cluster() -> Iterator[ControlPlane]:
-    """Give the API of a real cluster without a node; see `cluster.control_plane.ControlPlane`."""
-    yield from _hold(start_control_plane)
+def api_cluster() -> Iterator[Api]:
+    """Give the API of a real cluster without a node; see `cluster.control_plane.ControlPlane`.
+
+    With DPP_KUBECONFIG it is the cluster that this file leads to, whatever made it.
+    """
+    given = os.environ.get("DPP_KUBECONFIG")
+    if given:
+        yield from _hold(lambda: ForeignApi(Kubectl(require(KUBECTL), Path(given))))
+    else:
+        yield from _hold(start_control_plane)
 
 
 @pytest.fixture(scope="session")
