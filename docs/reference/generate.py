@@ -169,12 +169,18 @@ def render_commands() -> str:
     group: Any = typer.main.get_command(build_app())
     parts = [f"# The `dpp` command\n\n{NOTE}"]
     with typing.cast(Any, group.make_context("dpp", ["--help-all"], resilient_parsing=True)) as top:
-        parts.append(_render_help("dpp", group, top))
-        for name in group.list_commands(top):
-            command = group.get_command(top, name)
-            inner = type(top)(command, info_name=name, parent=top)
-            parts.append(_render_help(f"dpp {name}", command, inner))
+        parts += _render_tree("dpp", group, top)
     return "\n".join(parts)
+
+
+def _render_tree(title: str, command: Any, context: Any) -> list[str]:
+    """Render a command and, when it is a group, those below it."""
+    parts = [_render_help(title, command, context)]
+    for name in command.list_commands(context) if hasattr(command, "list_commands") else ():
+        below = command.get_command(context, name)
+        inner = type(context)(below, info_name=name, parent=context)
+        parts += _render_tree(f"{title} {name}", below, inner)
+    return parts
 
 
 def _render_help(title: str, command: Any, context: Any) -> str:
