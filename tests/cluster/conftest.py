@@ -1,18 +1,25 @@
 """Every test in this folder talks to a real Kubernetes API and carries the marker `cluster`."""
 
+import itertools
 import os
 from pathlib import Path
 
 import pytest
 
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import Api
+from cluster.credentials import Credentials, connect_vault
 from cluster.images import EXTRACTOR, OPERATOR, Image, build_image
 from cluster.kubectl import wait_for
 from cluster.node import Cluster
+from cluster.stage import Stage, set_stage
+from servers.postgres import Database
 from servers.process import ServerMissingError
+from servers.s3 import S3Server
+from servers.vault import VaultServer
 
 HERE = Path(__file__).parent
 CRDS = HERE.parent.parent / "crds"
+_numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,16 +29,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def api_with_kinds(api_cluster: ControlPlane) -> ControlPlane:
+def api_with_kinds(api_cluster: Api) -> Api:
     """Give the API with the project's kinds established in it."""
-    api_cluster.kubectl.apply(CRDS)
-    for path in CRDS.glob("*.yaml"):
-        name = f"{path.stem}.extraction.dpp.dev"
-        wait_for(lambda name=name: _is_established(api_cluster, name), f"{name} established")
+    _establish(api_cluster)
     return api_cluster
 
 
-def _is_established(plane: ControlPlane, name: str) -> bool:
+def _establish(plane: Api) -> None:
+    plane.kubectl.apply(CRDS)
+    for path in CRDS.glob("*.yaml"):
+        name = f"{path.stem}.extraction.dpp.dev"
+        wait_for(lambda name=name: _is_established(plane, name), f"{name} established")
+
+
+def _is_established(plane: Api, name: str) -> bool:
     found = plane.kubectl.get("crd", name)
     conditions = {c["type"]: c["status"] for c in found.get("status", {}).get("conditions", [])}
     return conditions.get("Established") == "True"
@@ -58,3 +69,25 @@ def _load(cluster: Cluster, image: Image) -> str:
         pytest.skip(str(error))
     cluster.load_image(build.archive)
     return build.reference
+
+
+@pytest.fixture(scope="session")
+def cluster_with_kinds(cluster: Cluster) -> Cluster:
+    """Give the cluster with the project's kinds established in it."""
+    _establish(cluster.plane)
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def credentials(cluster_with_kinds: Cluster, vault_server: VaultServer) -> Credentials:
+    """Give Vault with Kubernetes authentication, and the injector before every pod."""
+    return connect_vault(cluster_with_kinds, vault_server)
+
+
+@pytest.fixture
+def stage(
+    cluster_with_kinds: Cluster, credentials: Credentials, database: Database, s3_server: S3Server
+) -> Stage:
+    """Give a tenant of its own, ready to extract; see `cluster.stage.Stage`."""
+    tenant = f"acme-{next(_numbers)}"
+    return set_stage(cluster_with_kinds, credentials, database, s3_server, tenant)

@@ -10,7 +10,7 @@ import pytest
 import chart_schema
 from cluster import charts
 from cluster.charts import CHARTS, ChartError
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import Api
 from cluster.kubectl import RefusedError
 from servers.process import ServerMissingError
 
@@ -78,7 +78,7 @@ def test_every_object_is_right_by_the_schemas_of_kubernetes(
 
 
 def test_a_real_api_server_takes_every_object(
-    rendered: tuple[str, list[dict[str, Any]]], api_cluster: ControlPlane
+    rendered: tuple[str, list[dict[str, Any]]], api_cluster: Api
 ) -> None:
     _, objects = rendered
     api_cluster.kubectl.make_namespace(SYSTEM, RESTRICTED)
@@ -89,7 +89,7 @@ def test_a_real_api_server_takes_every_object(
 
 
 def test_a_restricted_namespace_takes_the_pods_of_the_operator(
-    operator: list[dict[str, Any]], api_cluster: ControlPlane
+    operator: list[dict[str, Any]], api_cluster: Api
 ) -> None:
     api_cluster.kubectl.make_namespace(SYSTEM, RESTRICTED)
     template = list_kind(operator, "Deployment")[0]["spec"]["template"]

@@ -9,7 +9,7 @@ import re
 import pytest
 
 import wrong_resources
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import Api
 from cluster.kubectl import RefusedError, wait_for
 from wrong_resources import Row
 
@@ -17,13 +17,11 @@ REFUSED_BY_API = [row for row in wrong_resources.list_rows() if row.layer in ("s
 
 
 @pytest.fixture(scope="module")
-def namespace(api_with_kinds: ControlPlane) -> str:
+def namespace(api_with_kinds: Api) -> str:
     return api_with_kinds.kubectl.make_namespace("acme")
 
 
-def test_a_right_extraction_is_kept_as_it_was_written(
-    api_with_kinds: ControlPlane, namespace: str
-) -> None:
+def test_a_right_extraction_is_kept_as_it_was_written(api_with_kinds: Api, namespace: str) -> None:
     sample = wrong_resources.build_base("database")
 
     api_with_kinds.kubectl.apply(sample)
@@ -34,7 +32,7 @@ def test_a_right_extraction_is_kept_as_it_was_written(
 
 
 def test_a_right_run_is_kept_and_only_its_cancel_may_change(
-    api_with_kinds: ControlPlane, namespace: str
+    api_with_kinds: Api, namespace: str
 ) -> None:
     sample = wrong_resources.build_base("run")
     api_with_kinds.kubectl.apply(sample)
@@ -45,7 +43,7 @@ def test_a_right_run_is_kept_and_only_its_cancel_may_change(
 
 
 def test_the_controller_manager_answers_a_job_with_a_pod(
-    api_with_kinds: ControlPlane, namespace: str
+    api_with_kinds: Api, namespace: str
 ) -> None:
     api_with_kinds.kubectl.apply(
         {
@@ -72,7 +70,7 @@ def test_the_controller_manager_answers_a_job_with_a_pod(
 
 @pytest.mark.parametrize("row", REFUSED_BY_API, ids=lambda row: row.id)
 def test_a_wrong_resource_is_refused_at_apply_with_its_field(
-    row: Row, api_with_kinds: ControlPlane, namespace: str
+    row: Row, api_with_kinds: Api, namespace: str
 ) -> None:
     with pytest.raises(RefusedError) as caught:
         api_with_kinds.kubectl.run(

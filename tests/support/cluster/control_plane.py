@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -31,6 +32,25 @@ omitStages: [RequestReceived]
 rules:
   - {level: Metadata, verbs: [create, update, patch, delete]}
 """
+
+
+class Api(Protocol):
+    """What most tests need of a cluster: its administrator's `kubectl`."""
+
+    @property
+    def kubectl(self) -> Kubectl: ...
+
+    def remove(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignApi:
+    """A cluster that somebody else made and ends."""
+
+    kubectl: Kubectl
+
+    def remove(self) -> None:
+        """Leave it as it is."""
 
 
 @dataclass(slots=True)
