@@ -36,7 +36,7 @@ def test_a_bucket_that_is_down_at_the_start_is_26(
 
     unit = ended.units["orders"]
     assert (unit["code"], unit["reason"]) == (26, "DestinationUnavailable")
-    assert unit["message"].startswith("s3://lake-")
+    assert unit["message"].startswith("s3://lake-") and "Run it again" in unit["message"]
     assert not bucket_scene.place.files()
     bucket_scene.run()
     bucket_scene.assert_equal()

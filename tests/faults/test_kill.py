@@ -25,7 +25,6 @@ OTHERS = ("claimed", "heads_read", "commit_sent", "copied", "indexed", "recorded
 CASES = [
     *itertools.product(REQUIRED, ("orders", "items"), ("folder", "bucket")),
     *((point, "orders", "folder") for point in OTHERS),
-    *((point, "items", "bucket") for point in ("claimed", "commit_sent", "copied")),
 ]
 IS_COMMITTED = ("commit_unread", "committed", "copied", "indexed", "recorded")
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 import pyarrow.parquet as pq
 import pytest
 
-from scene import CHANGE, BucketPlace, Ended, Scene
+from scene import CHANGE, BucketPlace, Ended, Scene, finish
 from servers.ferret import Ferret
 from servers.postgres import Postgres
 from servers.process import free_port
@@ -155,21 +155,25 @@ def fail_in_files(scene: Scene, heard: Heard) -> None:
 
 def fail_in_environment(scene: Scene, heard: Heard) -> None:
     """Fail with secrets from the environment."""
-    for name in ("env.source.password", "wrong.source.password"):
-        ended = scene.run(
-            expect=22,
+    running = {
+        name: scene.start(
             DPP_SOURCE_PASSWORD=PLANTED[name],
             DPP_INDEX_URI=uri("dpp", PLANTED["env.index.uri"], free_port()),
             DPP_INDEX_PASSWORD=PLANTED["env.index.password"],
         )
-        heard.hear(name, ended)
-    for name in ("env.destination.secret_access_key", "wrong.s3.key"):
-        ended = scene.run(
-            expect=26,
+        for name in ("env.source.password", "wrong.source.password")
+    }
+    for name, process in running.items():
+        heard.hear(name, finish(process, expect=22))
+    running = {
+        name: scene.start(
             DPP_DESTINATION_SECRET_ACCESS_KEY=PLANTED[name],
             DPP_DESTINATION_SESSION_TOKEN=PLANTED["env.destination.session_token"],
         )
-        heard.hear(name, ended)
+        for name in ("env.destination.secret_access_key", "wrong.s3.key")
+    }
+    for name, process in running.items():
+        heard.hear(name, finish(process, expect=26))
 
 
 def fail_in_vault(scene: Scene, heard: Heard, vault: VaultServer) -> None:

@@ -21,6 +21,7 @@ def test_a_source_that_is_down_is_tried_again_and_then_named(
     unit = ended.units["orders"]
     assert (unit["code"], unit["reason"]) == (23, "SourceUnreachable")
     assert f"127.0.0.1:{postgres.port}/{scene.reader.name}" in unit["message"]
+    assert "dpp ping" in unit["message"]
     assert not scene.log("orders") and not scene.log("items")
     scene.run()
     scene.assert_equal()
@@ -53,7 +54,7 @@ def test_a_source_that_goes_away_in_the_middle_of_a_read_leaves_nothing_half_vis
 
     unit = ended.units["items"]
     assert (unit["outcome"], unit["code"], unit["reason"]) == ("Failed", 23, "SourceUnreachable")
-    assert "'shelf'" in unit["message"]
+    assert "'shelf'" in unit["message"] and "again" in unit["message"]
     assert ended.outcomes["orders"] == "Skipped", "what all datasets share ends the run"
     assert {name: scene.log(name) for name in before} == before
     scene.make_slow(0)
