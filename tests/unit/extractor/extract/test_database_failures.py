@@ -130,3 +130,14 @@ def test_words_that_can_hold_a_value_are_not_repeated(sqlstate: str, may: bool) 
 def test_an_error_says_what_was_done_what_it_means_and_what_to_do() -> None:
     error = build_error(find_failure("42P01"), "Reading 'orders'", "relation gone\nLINE 1", "Look.")
     assert str(error) == "Reading 'orders': it is not there (relation gone). Look."
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("receiving copy data failed: out of memory", 28), ("server closed the connection", 23)],
+    ids=["memory", "connection"],
+)
+def test_without_an_sqlstate_our_own_memory_is_told_from_a_lost_connection(
+    words: str, code: int
+) -> None:
+    assert find_failure(None, words).error.exit_code == code

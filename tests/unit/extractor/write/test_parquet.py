@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dpp_core.errors import ResourcesError
 from dpp_extractor.ports import Stored
 from dpp_extractor.write import parquet
 from dpp_extractor.write.parquet import exact_value, write_parts
@@ -128,3 +129,20 @@ def test_statistics_are_exact_or_absent() -> None:
 
 def test_a_year_before_1000_keeps_four_digits() -> None:
     assert exact_value(datetime(1, 1, 1, tzinfo=UTC)) == "0001-01-01T00:00:00.000000Z"
+
+
+class FullSink(MemorySink):
+    """A sink on a disk that is full."""
+
+    def write(self, chunk: bytes) -> int:
+        raise ResourcesError("the disk is full")
+
+
+def test_a_sink_that_fails_is_told_as_it_failed_and_the_part_is_thrown_away() -> None:
+    batch = _batch(id=pa.array([1, 2]))
+    sink = FullSink(0)
+
+    with pytest.raises(ResourcesError, match="the disk is full"):
+        list(write_parts([batch], batch.schema, lambda number: sink, lambda: NOW))
+
+    assert sink.aborted
