@@ -93,6 +93,8 @@ def parse_commit(version: int, body: bytes) -> Commit:
     """
     try:
         actions = [json.loads(line) for line in body.split(b"\n") if line.strip()]
+        if not actions:
+            raise ValueError("it is empty")
         return _collect(version, hashlib.sha256(body).hexdigest(), actions)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StreamError(
