@@ -18,6 +18,7 @@ from dpp_extractor.publish.fold import Asked, Head, advance
 from dpp_extractor.publish.head import read_head, read_versions
 from dpp_extractor.publish.keys import Stream
 from dpp_extractor.upkeep.child import Bounds, Work, carry_out
+from dpp_extractor.upkeep.digests import put_digests
 from dpp_extractor.upkeep.place import Place
 
 TARGET_BYTES: Final = 256 * 1024 * 1024
@@ -80,10 +81,12 @@ def compact(
     answer = carry_out(Work("compact", place, arguments), bounds)
     if not answer["files_added"]:
         return Compaction(files_before=len(head.files), why="no two files fit together")
-    version, rows = _check(store, stream, head, int(answer["read_version"]))
+    done = _check(store, stream, head, int(answer["read_version"]))
+    put_digests(store, stream, done.version, [file.path for file in done.adds])
+    rows = sum(file.rows or 0 for file in done.adds)
     after = _read(store, stream)
     decide_compaction(after, settings["target_bytes"], settings["least_files"])
-    return Compaction(version, len(head.files), len(after.files), rows)
+    return Compaction(done.version, len(head.files), len(after.files), rows)
 
 
 def is_compaction(commit: Commit) -> bool:
@@ -107,7 +110,7 @@ def find_row_change(commit: Commit, files: Mapping[str, LiveFile]) -> str:
     return "" if rows_before == rows_after else f"{rows_before} rows became {rows_after}"
 
 
-def _check(store: Store, stream: Stream, head: Head, read_version: int) -> tuple[int, int]:
+def _check(store: Store, stream: Stream, head: Head, read_version: int) -> Commit:
     """Follow the log to the compaction and hold it against the table just before it."""
     table = head
     for commit in read_versions(store, stream, after=head.version):
@@ -121,7 +124,7 @@ def _check(store: Store, stream: Stream, head: Head, read_version: int) -> tuple
                     reason=Reason.STREAM_FOREIGN_CHANGE,
                     fix=f"Restore the table to version {commit.version - 1} and raise its epoch.",
                 )
-            return commit.version, sum(file.rows or 0 for file in commit.adds)
+            return commit
         table = advance(table, [commit])
     raise StreamError(f"The compaction of {stream.dataset} is not in its log.")
 

@@ -181,19 +181,33 @@ def _begin_cleaned(trail: Trail, first: int, copies: set[tuple[str, int]]) -> No
             f"Versions 0 to {first - 1} were cleaned away; checkpoint {base.version} holds them."
         )
         trail.add(Problem.LOG_CLEANED, "version 0", message)
+    for ours, commit, body in _read_copies_before(trail, first, copies):
+        if trail.base < 0:
+            _fold(trail, commit, body)
+            continue
+        trail.audit.findings.extend(follow(trail.audit.chains, ours, ours.version))
+        trail.began_at = min(trail.began_at or ours.committed_at, ours.committed_at)
+        if trail.is_deep:
+            trail.checksums |= contents.read_checksums(body)
+
+
+def _read_copies_before(
+    trail: Trail, first: int, copies: set[tuple[str, int]]
+) -> list[tuple[OurCommit, Commit, bytes]]:
+    """Read the copies of commits before a version, in the order of their versions."""
+    found = []
     for lane, seq in sorted(copies):
         key = copy_key(trail.stream, lane, seq)
+        body = trail.store.get(key) or b"{"
         try:
-            commit = parse_commit(-1, trail.store.get(key) or b"{")
+            commit = parse_commit(-1, body)
             ours = find_ours(commit)
         except StreamError as error:
             trail.add(Problem.COPY_DIFFERS, key, error.message)
             continue
         if ours is not None and ours.version < first:
-            trail.audit.findings.extend(follow(trail.audit.chains, ours, ours.version))
-            trail.began_at = min(trail.began_at or ours.committed_at, ours.committed_at)
-            if trail.is_deep:
-                trail.checksums |= contents.read_checksums(trail.store.get(key) or b"")
+            found.append((ours, replace(commit, version=ours.version), body))
+    return sorted(found, key=lambda each: each[0].version)
 
 
 def _without_files(commit: Commit) -> Commit:

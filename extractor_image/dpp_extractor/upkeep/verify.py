@@ -12,6 +12,7 @@ from dpp_extractor.ports import Store
 from dpp_extractor.publish.keys import Stream
 from dpp_extractor.upkeep import beside, contents
 from dpp_extractor.upkeep.audit import conclude
+from dpp_extractor.upkeep.digests import read_digests
 from dpp_extractor.upkeep.findings import Verdict
 from dpp_extractor.upkeep.trail import Trail, check_copies, follow_log
 
@@ -60,9 +61,10 @@ def verify(
 def _check_contents(trail: Trail, found: set[str], progress: Callable[[str], None]) -> int:
     """Read the live files; return how many were held against a digest."""
     digests = 0
+    checksums = read_digests(trail.store, trail.stream) | trail.checksums
     for number, (path, file) in enumerate(sorted(trail.audit.files.items()), 1):
         if path in found:
-            checksum = trail.checksums.get(path)
+            checksum = checksums.get(path)
             checked = contents.check_bytes(trail.store, trail.stream, file, checksum)
             trail.audit.findings.extend(checked)
             digests += checksum is not None
