@@ -1,6 +1,6 @@
 """Logs that are torn, cut, taken over or led on to what we cannot read: refused with 29 and nothing written.
 
-Each case starts from a good table of three commits, does its harm by hand and runs the real `dpp run`.
+Each case starts from a good table of three commits, does its harm by hand and carries out `dpp run`.
 """
 
 import json
@@ -14,10 +14,13 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from dpp_core.cli.output import Output
+from dpp_extractor.cli import run as command
 from shops import Extraction, make_extraction, make_sqlite_shop
 
 CUSTOMERS = {"name": "customers", "key": ["id"]}
 LAST = 2
+Run = Callable[[], tuple[int, dict[str, Any]]]
 FEATURES = {"minReaderVersion": 3, "minWriterVersion": 7}
 
 
@@ -250,35 +253,39 @@ def kept(out: Path) -> dict[str, bytes]:
     }
 
 
-def run(good: Extraction, log: Log, expect: int) -> dict[str, Any]:
-    said = good.dpp("run", "-f", str(good.file), "--to", str(log.out), "-o", "json", expect=expect)
-    report: dict[str, Any] = json.loads(said[said.index("{\n") :].partition('\n{"')[0])
-    (unit,) = report["units"]
-    return unit
+@pytest.fixture
+def run(good: Extraction, log: Log, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Carry out `dpp run` in this process; give its exit code and the unit of its report."""
+
+    def dpp_run() -> tuple[int, dict[str, Any]]:
+        code = command.run(file=good.file, to=str(log.out), output=Output.JSON)
+        (unit,) = json.loads(capsys.readouterr().out)["units"]
+        return code, unit
+
+    return dpp_run
 
 
 @pytest.mark.parametrize(("harm", "reason"), REFUSED.items(), ids=[h.__name__ for h in REFUSED])
 def test_a_bad_log_is_refused_and_nothing_is_written(
-    harm: Callable[[Log], None], reason: str, good: Extraction, log: Log
+    harm: Callable[[Log], None], reason: str, log: Log, run: Run
 ):
     harm(log)
     before = kept(log.out)
 
-    unit = run(good, log, expect=29)
+    code, unit = run()
 
-    assert (unit["outcome"], unit["code"], unit["reason"]) == ("Failed", 29, reason)
+    assert (code, unit["outcome"], unit["code"]) == (29, "Failed", 29)
+    assert unit["reason"] == reason
     assert len(unit["message"]) > 40
     assert kept(log.out) == before
 
 
 @pytest.mark.parametrize("harm", TOLERATED, ids=[harm.__name__ for harm in TOLERATED])
-def test_what_is_harmless_in_a_log_is_passed_over(
-    harm: Callable[[Log], None], good: Extraction, log: Log
-):
+def test_what_is_harmless_in_a_log_is_passed_over(harm: Callable[[Log], None], log: Log, run: Run):
     harm(log)
 
-    unit = run(good, log, expect=0)
+    code, unit = run()
 
-    assert (unit["outcome"], unit["seq"]) == ("Committed", LAST + 2)
+    assert (code, unit["outcome"], unit["seq"]) == (0, "Committed", LAST + 2)
     if harm is a_commit_of_two_megabytes:
         assert DeltaTable(str(log.table)).version() == LAST + 2
