@@ -1,7 +1,7 @@
 """Every name both images and the user must agree on: group, labels, reasons, outcomes, file keys.
 
 Called by all of core and both images. Nothing here computes: a constant that needs logic belongs elsewhere.
-Reasons and outcomes are frozen lists: they are additive only, users alert on them.
+Reasons and outcomes are frozen lists: users alert on them, and reports carry their place, so new ones go to the end.
 """
 
 from enum import StrEnum

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
+from dpp_core.pods import PodsPolicy, SizePolicy
 from dpp_core.spec.fields import (
     Closed,
     Form,
@@ -21,6 +22,7 @@ from dpp_core.spec.fields import (
     Rule,
     Text256,
     Text512,
+    Url,
     VaultPath,
     are_distinct,
     build_not_yet,
@@ -54,19 +56,6 @@ KeyPrefix = Annotated[
         r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$",
         "must be parts of letters, digits, '.', '_' and '-' joined by '/', without a leading or "
         "trailing '/'.",
-    ),
-]
-Quantity = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=20),
-    Form(r"^[0-9]+(m|Ki|Mi|Gi|Ti|k|M|G|T)?$", "must be a quantity such as 500m, 2 or 512Mi."),
-]
-Url = Annotated[
-    str,
-    StringConstraints(max_length=512),
-    Form(
-        r"^https?://[A-Za-z0-9\[]([A-Za-z0-9._:\[\]-]*[A-Za-z0-9\]])?(/[A-Za-z0-9._~/-]*)?$",
-        "must be http(s)://host[:port][/path] without user, password or query.",
     ),
 ]
 
@@ -259,17 +248,6 @@ class SourcesPolicy(Closed):
     )
 
 
-class SizePolicy(Closed):
-    """Resources of a Job of one size."""
-
-    cpu: Quantity = Field(default="500m", description="CPU asked for.")
-    memory: Quantity = Field(default="512Mi", description="Memory asked for, and its limit.")
-    most_memory: Quantity = Field(
-        default="2Gi", description="Cap for the one new try after a run was out of memory."
-    )
-    disk: Quantity = Field(default="2Gi", description="Ephemeral storage asked for, and its limit.")
-
-
 class DefaultsPolicy(Closed):
     """What holds for a run that does not say otherwise."""
 
@@ -298,36 +276,6 @@ class BackoffPolicy(Closed):
     )
     most_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] = Field(
         default=3600, description="Longest wait."
-    )
-
-
-class TolerationPolicy(Closed):
-    """A toleration of the Jobs' pods."""
-
-    key: Text256 | None = Field(default=None, description="Taint key.")
-    operator: Literal["Exists", "Equal"] = Field(default="Equal", description="How value is met.")
-    value: Text256 | None = Field(default=None, description="Taint value.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        default=None, description="Taint effect; all when not given."
-    )
-
-
-class PodsPolicy(Closed):
-    """What the Jobs' pods need to run in this cluster."""
-
-    tolerations: tuple[TolerationPolicy, ...] = Field(
-        default=(), max_length=20, description="Tolerations."
-    )
-    node_selector: dict[Text256, Text256] = Field(
-        default_factory=dict, max_length=20, description="Node labels asked for."
-    )
-    priority_class: Label63 | None = Field(default=None, description="Priority class.")
-    image_pull_secrets: tuple[Label63, ...] = Field(
-        default=(), max_length=10, description="Names of pull secrets in the tenant's namespace."
-    )
-    proxy: Url | None = Field(default=None, description="HTTP proxy for what leaves the cluster.")
-    ca_bundle: Label63 | None = Field(
-        default=None, description="ConfigMap with additional CA certificates."
     )
 
 

@@ -35,6 +35,9 @@ _NUMBERS: Final[dict[str, int | None]] = {
     "code": 0,
 }
 """Columns of numbers, each with its default."""
+_OUTCOMES: Final = tuple(UnitOutcome)
+_REASONS: Final = tuple(Reason)
+"""Outcomes and reasons travel as their place in these frozen lists, which only ever grow at their end (tested)."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -137,17 +140,14 @@ def _columns(units: list[Fields], known: Sequence[str]) -> tuple[Fields, list[tu
             texts["place"] = [known.index(name) for name in names]
     else:
         texts["dataset"] = names
-    outcomes = texts["outcomes"] = sorted({unit["outcome"] for unit in units})
-    known_by = {unit["reason"]: _number(unit["reason"]) for unit in units if unit["reason"]}
-    reasons = texts["reasons"] = sorted(known_by.values())
     packed_highs = [_pack_high(unit.get("high") or "") for unit in units]
     for name in _TEXTS:
         texts[name] = [unit.get(name, "") for unit in units]
     texts["high"] = [value if isinstance(value, str) else "" for _, value in packed_highs]
     numbers = {name: [unit.get(name) for unit in units] for name in _NUMBERS}
-    numbers["outcome"] = [outcomes.index(unit["outcome"]) for unit in units]
+    numbers["outcome"] = [_OUTCOMES.index(unit["outcome"]) for unit in units]
     numbers["reason"] = [
-        reasons.index(known_by[unit["reason"]]) if unit["reason"] else None for unit in units
+        _REASONS.index(unit["reason"]) if unit["reason"] else None for unit in units
     ]
     numbers["form"] = [form for form, _ in packed_highs]
     numbers["instant"] = [value if isinstance(value, int) else None for _, value in packed_highs]
@@ -178,12 +178,8 @@ def _rows(texts: Fields, packed: bytes, datasets: Sequence[str]) -> list[Fields]
     for name in _TEXTS:
         _fill(rows, name, texts.get(name))
     blank: Numbers = [0] * count
-    outcomes = [UnitOutcome(word) for word in texts.get("outcomes", ())]
-    _fill(rows, "outcome", [outcomes[number or 0] for number in numbers.get("outcome", blank)])
-    reasons = {_number(reason): reason for reason in Reason}
-    found = [reasons.get(number) for number in texts.get("reasons", ())]
-    places = numbers.get("reason", ())
-    _fill(rows, "reason", [None if place is None else found[place] for place in places])
+    _fill(rows, "outcome", [_OUTCOMES[number or 0] for number in numbers.get("outcome", blank)])
+    _fill(rows, "reason", [_find_reason(number) for number in numbers.get("reason", ())])
     highs = zip(
         numbers.get("form", blank),
         texts.get("high", [""] * count),
@@ -210,9 +206,9 @@ def _digest(names: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
 
 
-def _number(reason: str) -> int:
-    """Number a reason by its name, so that both ends agree without a frozen order; unique (tested)."""
-    return int.from_bytes(hashlib.sha256(reason.encode()).digest()[:3])
+def _find_reason(number: int | None) -> Reason | None:
+    """Find a reason by its place; a newer version's reason lies behind the last one known here."""
+    return _REASONS[number] if number is not None and number < len(_REASONS) else None
 
 
 # --- numbers, packed into one large number whose digits they are --------------------------------

@@ -232,6 +232,16 @@ ImageReference = Annotated[
     ),
 ]
 
+Url = Annotated[
+    str,
+    StringConstraints(max_length=512),
+    Form(
+        r"^https?://[A-Za-z0-9\[]([A-Za-z0-9._:\[\]-]*[A-Za-z0-9\]])?(/[A-Za-z0-9._~/-]*)?$",
+        "must be http(s)://host[:port][/path] without user, password or query.",
+    ),
+]
+"""An address of a server, without a login."""
+
 Seconds = Annotated[int, Field(strict=True, ge=0, le=2_592_000)]
 """A duration of at most 30 days."""
 

@@ -1,0 +1,1 @@
+"""Kubernetes objects as plain dicts, built from what was decided. Pure."""
