@@ -9,6 +9,7 @@ import pytest
 
 import chart_schema
 from cluster import charts
+from cluster.binaries import KUBERNETES_VERSION
 from cluster.charts import CHARTS, ChartError
 from cluster.control_plane import Api
 from cluster.kubectl import RefusedError
@@ -173,4 +174,7 @@ def test_a_wrong_value_is_refused_with_its_key(setting: str, named: str) -> None
 
 def test_an_installation_without_a_name_is_refused() -> None:
     with pytest.raises(ChartError, match="cluster"):
-        charts.helm("template", "dpp", str(CHARTS / "dpp-operator"))
+        charts.helm(
+            *("template", "dpp", str(CHARTS / "dpp-operator")),
+            *("--kube-version", KUBERNETES_VERSION),
+        )

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from cluster.binaries import HELM, require
+from cluster.binaries import HELM, KUBERNETES_VERSION, require
 
 CHARTS = Path(__file__).resolve().parents[3] / "charts"
 
@@ -35,7 +35,7 @@ def render(chart: str, *extra: str, namespace: str = "dpp-system") -> str:
     """Give the chart's YAML for its own example values."""
     values = CHARTS / chart / "ci" / "test-values.yaml"
     arguments = ("template", chart, str(CHARTS / chart), "-n", namespace, "-f", str(values))
-    return helm(*arguments, *extra)
+    return helm(*arguments, "--kube-version", KUBERNETES_VERSION, *extra)
 
 
 def parse(text: str) -> list[dict[str, Any]]:
