@@ -114,8 +114,17 @@ def test_a_hundred_units_of_64_bit_figures_fit_and_lose_no_more_than_their_highs
     assert len(body) <= REPORT_LIMIT_BYTES
     assert not back.truncated
     assert _facts(back, *COUNTED) == _facts(report, *COUNTED)
-    if high is _timestamp:  # of an instant the day stays
-        assert [unit.high for unit in back.units] == [unit.high[:10] for unit in report.units]
+
+
+def test_figures_of_53_bits_leave_room_for_the_days_of_the_highs() -> None:
+    report = _worst(100, commit_bits=53)
+
+    back = parse_termination_message(
+        build_termination_message(report, _names(report)), _names(report)
+    )
+
+    assert _facts(back, *COUNTED) == _facts(report, *COUNTED)
+    assert [unit.high for unit in back.units] == [unit.high[:10] for unit in report.units]
 
 
 def test_a_plain_report_of_a_hundred_units_keeps_names_and_highs_by_itself() -> None:
