@@ -87,6 +87,8 @@ class World:
 
     now: datetime = START
     policy: Policy = field(default_factory=build_policy)
+    has_kubelet: bool = False
+    """Give every Job a running pod by itself."""
     beats: dict[str, Any] = field(default_factory=dict)
     kube: FakeKube = field(init=False)
     objects: Objects = field(init=False)
@@ -117,11 +119,32 @@ class World:
         for _ in range(200):
             self.deliver()
             if not self.worker.work_once() and not self.kube.events:
+                if self.has_kubelet and self._start_pods():
+                    continue
                 due = self.queue.find_next_due()
                 if due is None or due > self.now.timestamp() + 0.2:
                     return
                 self.now = max(self.now, datetime.fromtimestamp(due, UTC))
         raise AssertionError(f"the operator never rests: {self.kube.writes[-6:]}")
+
+    def _start_pods(self) -> bool:
+        missing = [job for job in self.kube.find(JOBS) if not self._find_pod(job)]
+        for job in missing:
+            self.start_pod(job["metadata"]["name"])
+        return bool(missing)
+
+    def find_pod(self, job: Object) -> Object:
+        """Find a Job's pod."""
+        pod = self._find_pod(job)
+        assert pod is not None
+        return pod
+
+    def _find_pod(self, job: Object) -> Object | None:
+        uid = job["metadata"]["uid"]
+        pods = self.kube.find(PODS)
+        return next(
+            (pod for pod in pods if pod["metadata"]["ownerReferences"][0]["uid"] == uid), None
+        )
 
     def deliver(self) -> None:
         """Hand every event to the operator, in order."""
@@ -171,7 +194,7 @@ class World:
     ) -> None:
         """End a Job's pod with a code and its message (a good report when none is given), and then the Job."""
         found = self.find_job(job)
-        pod = pod or self.start_pod(found["metadata"]["name"])
+        pod = pod or self._find_pod(found) or self.start_pod(found["metadata"]["name"])
         if message is None:
             message = build_report(self.read_request(found), code, self.now)
         state = {
@@ -227,7 +250,9 @@ class World:
 
     @property
     def runs(self) -> list[Object]:
-        return sorted(self.kube.find(RUNS), key=lambda run: run["metadata"]["creationTimestamp"])
+        return sorted(
+            self.kube.find(RUNS), key=lambda run: int(run["metadata"]["uid"].removeprefix("uid-"))
+        )
 
     @property
     def jobs(self) -> list[str]:

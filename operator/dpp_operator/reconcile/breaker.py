@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from dpp_core.errors import EXIT_CODES
-from dpp_core.names import RunOutcome
+from dpp_core.names import Reason, RunOutcome
 from dpp_core.policy import BackoffPolicy
 from dpp_core.status import ExtractionStatus, RunSummary
 
@@ -20,9 +20,23 @@ AUTH_REFUSED: Final = 22
 FENCED: Final = 27
 NEEDS_A_CHANGE: Final = (20, 29)
 """No due time is served after these until the spec or the image changes, or a person asks."""
+NOT_STARTED: Final = (
+    Reason.IMAGE_UNAVAILABLE,
+    Reason.UNSCHEDULABLE,
+    Reason.ADMISSION_DENIED,
+    Reason.POD_NOT_STARTED,
+)
+"""No process ran, so there is no exit code: a person must act, and then it goes on by itself."""
 LONGEST_CIRCUIT: Final = timedelta(hours=24)
 _EXTRA_TRIES: Final = 2
 _SHORTEST_WAIT_SECONDS: Final = 0.5
+
+
+def is_passing(last: RunSummary) -> bool:
+    """Say whether a run failed for something that may pass by itself, or be mended without a change of the spec."""
+    if last.exit_code is None:
+        return last.reason in NOT_STARTED
+    return is_temporary(last.exit_code)
 
 
 def is_temporary(code: int) -> bool:
@@ -62,7 +76,7 @@ def find_hold(status: ExtractionStatus, backoff: BackoffPolicy) -> datetime | No
         return None
     if last.exit_code == AUTH_REFUSED:
         return find_circuit(status, backoff)
-    if last.exit_code is not None and is_temporary(last.exit_code):
+    if is_passing(last):
         return last.ended_at + find_wait(backoff, status.consecutive_failures, last.name)
     return None
 
@@ -86,6 +100,5 @@ def is_owed(last: RunSummary | None) -> bool:
         last is not None
         and last.outcome in (RunOutcome.FAILED, RunOutcome.PARTIAL)
         and last.type == "Scheduled"
-        and last.exit_code is not None
-        and is_temporary(last.exit_code)
+        and is_passing(last)
     )

@@ -11,6 +11,7 @@ from typing import Final
 from dpp_core.names import Condition, Reason, RunOutcome, UnitOutcome
 from dpp_core.policy import Policy
 from dpp_core.status import RunStatus, UnitStatus
+from dpp_operator.reconcile.breaker import NOT_STARTED
 from dpp_operator.reconcile.conditions import (
     Verdict,
     build_conditions,
@@ -132,7 +133,7 @@ def end(
             "outcome": outcome,
             "message": shorten(message),
             "ended_at": try_.ending.at if try_ and try_.ending else around.now,
-            "exit_code": 0 if is_good else _CODES.get(reason, 75),
+            "exit_code": 0 if is_good else _find_code(reason),
         }
     )
     note = Note(
@@ -143,6 +144,11 @@ def end(
         "end",
     )
     return Step(run, status, notes=(note,))
+
+
+def _find_code(reason: Reason) -> int | None:
+    """Find the code that stands for an end that no process told; none when no process ran."""
+    return None if reason in NOT_STARTED else _CODES.get(reason, 75)
 
 
 def tell(

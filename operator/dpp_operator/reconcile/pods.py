@@ -48,10 +48,10 @@ def read_agent_failure(pod: Raw) -> tuple[int, str] | None:
 
 
 def _last_error(text: str) -> str:
-    """Pick the line that tells most from the agent's log: the last with a code or an error."""
+    """Pick the lines that tell most from the agent's log: the last ones with a code or an error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "Code:" in line or "* " in line or "error" in line.lower()]
-    return (telling or lines or ["no message"])[-1][-400:]
+    return " ".join(telling[-2:] or lines[-1:] or ["no message"])[-400:]
 
 
 def read_eviction(pod: Raw) -> str:

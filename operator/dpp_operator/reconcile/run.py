@@ -99,8 +99,7 @@ def _under_way(run: RunFacts, latest: Try, around: Around) -> Step:
         verdicts = build_verdicts(true(Reason.RUN_UNDER_WAY), NOT_YET_KNOWN)
         status = tell(run, around, verdicts, try_=latest, reason=Reason.RUN_UNDER_WAY)
         status = add_progress(run, status, around)
-        check_at = around.now + PROGRESS_EVERY if around.heartbeat else None
-        return Step(run, status, check_at=check_at)
+        return Step(run, status, check_at=around.now + PROGRESS_EVERY)
     patience = timedelta(seconds=around.policy.start_deadline_seconds)
     told_at = latest.created_at + patience
     if around.now < told_at or latest.trouble is None:

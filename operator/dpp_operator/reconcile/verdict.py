@@ -12,6 +12,7 @@ from dpp_core.names import Condition, Reason, RunOutcome
 from dpp_core.policy import compute_policy_digest
 from dpp_core.rollout import active_image
 from dpp_core.status import EffectiveStatus, ExtractionStatus, RunSummary
+from dpp_operator.reconcile.breaker import NOT_STARTED
 from dpp_operator.reconcile.conditions import (
     Verdict,
     build_conditions,
@@ -25,12 +26,6 @@ from dpp_operator.reconcile.report import Standing
 from dpp_operator.reconcile.turn import Turn, is_suspended
 
 STALLING_CODES: Final = (20, 21, 22, 29)
-STALLING_REASONS: Final = (
-    Reason.IMAGE_UNAVAILABLE,
-    Reason.UNSCHEDULABLE,
-    Reason.ADMISSION_DENIED,
-    Reason.POD_NOT_STARTED,
-)
 """Ends of a run after which a person must act; the others pass, or show when an objective is broken."""
 
 
@@ -129,7 +124,7 @@ def _judge_stall(accepted: Accepted, standing: Standing, fresh: Verdict) -> Verd
     is_of_this_spec = last is not None and last.generation >= accepted.generation
     if last is not None and is_of_this_spec and last.outcome is not RunOutcome.SUCCEEDED:
         reason = last.reason or Reason.INTERNAL
-        if last.exit_code in STALLING_CODES or reason in STALLING_REASONS:
+        if last.exit_code in STALLING_CODES or reason in NOT_STARTED:
             said = standing.verdicts[Condition.LAST_RUN_SUCCEEDED].message
             return true(reason, said or last.name)
     objectives = accepted.extraction.spec.objectives if accepted.extraction else None
@@ -182,7 +177,8 @@ def list_notes(
     accepted: Accepted, before: ExtractionStatus, after: ExtractionStatus, turn: Turn
 ) -> tuple[Note, ...]:
     """List the Events: of the runs, and of what became of the extraction itself."""
-    notes = [note for step in turn.steps for note in step.notes if step.status != step.facts.status]
+    told = [step for step in turn.steps if step.start or step.status != step.facts.status]
+    notes = [note for step in told for note in step.notes]
     notes += turn.notes
     if turn.current is not None and turn.current.start is not None:
         start = turn.current.start
