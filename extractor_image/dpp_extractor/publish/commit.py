@@ -98,7 +98,7 @@ def commit(
         return _committed(place, progress, attempt.seq, request.version)
     if request.verdict is Verdict.ALREADY_COMMITTED and progress.found is not None:
         return _already_committed(progress.found)
-    raise _error_of(request, stream, draft)
+    raise _error_of(request, stream, draft, is_unanswered=progress.sent_version == request.version)
 
 
 def _carry_out(place: _Place, progress: _Progress, request: protocol.Request) -> protocol.Event:
@@ -298,9 +298,16 @@ _ENDS: Final[dict[Verdict, _End]] = {
 }
 
 
-def _error_of(stop: protocol.Stop, stream: Stream, draft: Draft) -> DppError:
+_LEAVES_FREE: Final = (Verdict.LATE, Verdict.PART_MISSING)
+"""Ends that leave the version free, so that a PUT of it that got no answer may yet arrive."""
+
+
+def _error_of(
+    stop: protocol.Stop, stream: Stream, draft: Draft, *, is_unanswered: bool
+) -> DppError:
     end = _ENDS[stop.verdict]
     sentence = end.sentence.format(version=stop.version, dataset=stream.dataset)
-    return end.error(
-        f"{sentence} Run {draft.run_id} left nothing visible.", reason=end.reason, fix=end.fix
-    )
+    left = f"Run {draft.run_id} left nothing visible."
+    if is_unanswered and stop.verdict in _LEAVES_FREE:
+        left = f"Its write got no answer; should it still arrive, the next run finds it by {draft.run_id}."
+    return end.error(f"{sentence} {left}", reason=end.reason, fix=end.fix)

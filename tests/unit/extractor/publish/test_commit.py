@@ -304,6 +304,25 @@ def test_a_store_that_never_takes_the_commit_ends_with_the_deadline():
     assert len([key for key in store.puts if "_delta_log" in key]) == 19
 
 
+def test_a_write_without_an_answer_is_not_called_invisible_at_the_deadline():
+    store = FakeStore()
+    writer = TableWriter(store)
+    head = writer.head()
+    draft = writer.draft(head, number_rows([1]), run_id="run-late")
+    store.faults = Faults(lost_before=1.0, before_put=lambda _key: store.tick(300))
+
+    with pytest.raises(TemporaryFailure, match=r"got no answer.*the next run finds it by run-late"):
+        writer.commit(head, draft, deadline_at=store.now() + timedelta(minutes=3))
+
+
+def test_a_commit_that_was_never_sent_left_nothing_visible_for_sure(writer: TableWriter):
+    head = writer.head()
+    draft = writer.draft(head, number_rows([1]))
+
+    with pytest.raises(TemporaryFailure, match="left nothing visible"):
+        writer.commit(head, draft, deadline_at=writer.store.now() + timedelta(seconds=59))
+
+
 def test_tries_wait_longer_and_longer(writer: TableWriter):
     store = writer.store
     assert isinstance(store, FakeStore)
