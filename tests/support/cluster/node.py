@@ -101,10 +101,10 @@ def start_cluster(owner_pid: int | None = None, api_flags: Sequence[str] = ()) -
     try:
         _start_scheduler(plane, binaries["kube-scheduler"], owner_pid)
         _write_node(cluster, binaries)
-        wait_for(layout.socket.exists, "containerd's socket", 20)
+        wait_for(layout.socket.exists, "containerd's socket", 60)
         _load_pause(cluster, pause)
         plane.kubectl.apply(*build_dns_objects(layout))
-        wait_for(partial(_is_ready, cluster), "the node Ready", 60)
+        wait_for(partial(_is_ready, cluster), "the node Ready", 120)
     except BaseException:
         _tell_logs(layout)
         cluster.remove()
@@ -260,7 +260,7 @@ def _build_parts(
 
 def _load_pause(cluster: Cluster, binary: Path) -> None:
     archive = write_archive(cluster.layout.folder / "pause.tar", PAUSE_IMAGE, binary)
-    wait_for(lambda: _is_serving(cluster.layout), "containerd", 20)
+    wait_for(lambda: _is_serving(cluster.layout), "containerd", 60)
     cluster.load_image(archive)
 
 
