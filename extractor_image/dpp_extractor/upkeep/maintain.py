@@ -12,7 +12,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Literal
 
-from dpp_core.errors import DppError
+from dpp_core.errors import DppError, UsageError
 from dpp_core.redaction import redact
 from dpp_extractor.ports import Store
 from dpp_extractor.publish.keys import Stream, table_prefix
@@ -67,7 +67,10 @@ class Yard:
 
 
 def maintain(yard: Yard, streams: Sequence[Stream], plan: Plan) -> Iterator[Step]:
-    """Do the steps of the plan for each stream; yields each step as it ends and raises for none."""
+    """Do the steps of the plan for each stream; yields each step as it ends.
+
+    Raises UsageError (2) for a plan that no table allows, and nothing for a step that fails.
+    """
     by_extraction = groupby(streams, key=lambda stream: (stream.namespace, stream.extraction))
     for _, grouped in by_extraction:
         family = tuple(grouped)
@@ -94,6 +97,8 @@ def _tried(stream: Stream, step: str, work: Callable[[], _Told]) -> Step:
     names = (stream.namespace, stream.extraction, stream.dataset, step)
     try:
         state, detail, facts = work()
+    except UsageError:
+        raise
     except DppError as error:
         facts = {"reason": error.reason.value}
         return Step(*names, "Failed", redact(str(error)), facts, code=error.exit_code)
