@@ -50,6 +50,7 @@ QUIET_LOGGERS: Final = (
     "httpcore",
     "httpx",
     "hvac",
+    "kopf",
     "opentelemetry",
     "pymongo",
     "requests",

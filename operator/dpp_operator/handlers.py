@@ -4,7 +4,6 @@ Called by kopf, set up by `__main__`. Only raw events are used: no annotations, 
 so an operator that was away misses nothing that a list does not show. Nothing is decided here, and nothing waits.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +41,7 @@ def build_registry(inbox: Inbox) -> kopf.OperatorRegistry:
     """Register one raw-event handler for each kind; Jobs and pods only with our label."""
     registry = kopf.OperatorRegistry()
     ours = {labels.MANAGED_BY: labels.OPERATOR}
+    kopf.on.login(registry=registry, id="login")(_log_in)
     for kind in (EXTRACTIONS, RUNS, JOBS, PODS):
         group, _, version = kind.api_version.rpartition("/")
         kopf.on.event(
@@ -55,8 +55,12 @@ def build_registry(inbox: Inbox) -> kopf.OperatorRegistry:
     return registry
 
 
+def _log_in(**facts: Any) -> Any:
+    """Log in as `kube.client` does: as the pod's service account, else as the kubeconfig says."""
+    return kopf.login_with_service_account(**facts) or kopf.login_with_kubeconfig(**facts)
+
+
 def _build_handler(inbox: Inbox, kind: Kind) -> Any:
-    @functools.wraps(take_event)
     async def handle(event: Mapping[str, Any], **_: Any) -> None:
         take_event(inbox, kind, event)
 
