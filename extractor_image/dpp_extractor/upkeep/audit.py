@@ -26,7 +26,9 @@ Trouble = tuple[int, str, bool]
 
 @dataclass(slots=True)
 class Audit:
-    """What the log has told so far. `has_files` is False while files before a cleaned log are unknown."""
+    """What the log has told so far. `told_until` is the version of the checkpoint that a cleaned log
+    begins with: up to it the files are known already.
+    """
 
     findings: Findings = field(default_factory=Findings)
     chains: Chains = field(default_factory=Chains)
@@ -38,6 +40,7 @@ class Audit:
     versions: int = 0
     commits: int = 0
     strangers: int = 0
+    told_until: int = -1
 
 
 def take(audit: Audit, commit: Commit) -> OurCommit | None:
@@ -55,8 +58,9 @@ def take(audit: Audit, commit: Commit) -> OurCommit | None:
             _take_stranger(audit, commit, where)
         else:
             _take_ours(audit, commit, ours, where)
-    _take_files(audit, commit, where)
-    audit.metadata = commit.metadata or audit.metadata
+    if commit.version > audit.told_until:
+        _take_files(audit, commit, where)
+        audit.metadata = commit.metadata or audit.metadata
     return ours
 
 
@@ -95,6 +99,8 @@ def _check_actions(audit: Audit, commit: Commit, ours: OurCommit, where: str) ->
         if not file.path.startswith(own):
             message = f"{file.path} is not of its attempt {ours.attempt_id}."
             yield Finding(Problem.FILE_OF_ANOTHER, where, message)
+    if commit.version <= audit.told_until:
+        return
     wanted = set(audit.files) if ours.kind in REPLACING_KINDS else set()
     removed = set(commit.removes)
     for path in sorted(wanted ^ removed):
@@ -114,7 +120,12 @@ def _take_stranger(audit: Audit, commit: Commit, where: str) -> None:
         before, after = audit.metadata or {}, commit.metadata or audit.metadata or {}
         is_other = seen.is_protocol_foreign or after.get("id") != before.get("id")
         audit.troubles.append((commit.version, commit.operation, not is_other))
-    is_rewrite = (commit.adds or commit.removes) and not (commit.adds_data or commit.removes_data)
+    is_told = commit.version <= audit.told_until
+    is_rewrite = (
+        not is_told
+        and (commit.adds or commit.removes)
+        and not (commit.adds_data or commit.removes_data)
+    )
     problem = find_row_change(commit, audit.files) if is_rewrite else ""
     if problem:
         audit.findings.add(Problem.ROWS_CHANGED, where, f"{commit.operation}: {problem}.")

@@ -105,7 +105,9 @@ def _run(asked: str, bounds: Bounds, name: str) -> tuple[int, str, str]:
     try:
         while True:
             try:
-                stdout, stderr = process.communicate(pending, timeout=_POLL_SECONDS)
+                stdout, stderr = process.communicate(
+                    pending, timeout=min(_POLL_SECONDS, left_seconds)
+                )
                 return process.returncode, stdout, stderr
             except subprocess.TimeoutExpired:
                 pending = None

@@ -94,12 +94,9 @@ def _spelled(digest: bytes) -> str:
 
 
 def _read_pieces(store: Store, key: str) -> Iterator[bytes]:
-    start_bytes = 0
-    while piece := store.get_range(key, start_bytes, PIECE_BYTES):
-        yield piece
-        start_bytes += len(piece)
-        if len(piece) < PIECE_BYTES:
-            return
+    entry = store.head(key)
+    for start_bytes in range(0, entry.size_bytes if entry else 0, PIECE_BYTES):
+        yield store.get_range(key, start_bytes, PIECE_BYTES) or b""
 
 
 def _count_rows(store: Store, key: str, size_bytes: int, *, is_read: bool) -> int:

@@ -57,7 +57,6 @@ class Trail:
     began_at: datetime | None = None
     last: dict[str, tuple[OurCommit, bytes]] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
-    base: int = -1
     pending: list[tuple[OurCommit, bytes]] = field(default_factory=list)
 
     def add(self, problem: Problem, where: str, message: str) -> None:
@@ -115,7 +114,7 @@ def check_copies(trail: Trail) -> None:
 
 
 def _fold(trail: Trail, commit: Commit, body: bytes) -> OurCommit | None:
-    ours = take(trail.audit, _without_files(commit) if commit.version <= trail.base else commit)
+    ours = take(trail.audit, commit)
     if trail.is_deep:
         trail.checksums |= contents.read_checksums(body)
     if trail.began_at is None and ours is not None:
@@ -172,7 +171,7 @@ def _begin_cleaned(trail: Trail, first: int, copies: set[tuple[str, int]]) -> No
             raise CheckpointUnreadableError("no checkpoint holds them")
         trail.audit.metadata = read_state(trail.store, base).metadata
         trail.audit.files = {file.path: file for file in read_live_files(trail.store, base)}
-        trail.base = base.version
+        trail.audit.told_until = base.version
     except CheckpointUnreadableError as error:
         message = f"Versions 0 to {first - 1} are missing from the table's log: {error}."
         trail.add(Problem.VERSION_MISSING, "version 0", message)
@@ -182,7 +181,7 @@ def _begin_cleaned(trail: Trail, first: int, copies: set[tuple[str, int]]) -> No
         )
         trail.add(Problem.LOG_CLEANED, "version 0", message)
     for ours, commit, body in _read_copies_before(trail, first, copies):
-        if trail.base < 0:
+        if trail.audit.told_until < 0:
             _fold(trail, commit, body)
             continue
         trail.audit.findings.extend(follow(trail.audit.chains, ours, ours.version))
@@ -208,11 +207,6 @@ def _read_copies_before(
         if ours is not None and ours.version < first:
             found.append((ours, replace(commit, version=ours.version), body))
     return sorted(found, key=lambda each: each[0].version)
-
-
-def _without_files(commit: Commit) -> Commit:
-    """Leave out what a checkpoint has told already."""
-    return replace(commit, adds=(), removes=())
 
 
 def _check_checkpoint(trail: Trail, checkpoint: Checkpoint) -> None:
