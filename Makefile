@@ -123,7 +123,8 @@ lock: setup ## Write the hash-pinned lock files anew
 	@$(BIN)/$(LOCK) -o requirements/dev.txt core/pyproject.toml operator/pyproject.toml \
 		extractor_image/pyproject.toml --extra maintain requirements/dev.in requirements/build.in
 	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/operator.txt core/pyproject.toml operator/pyproject.toml
-	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/extractor.txt core/pyproject.toml extractor_image/pyproject.toml
+	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/extractor.txt core/pyproject.toml \
+		extractor_image/pyproject.toml --extra maintain
 	@$(BIN)/$(LOCK) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 	@$(BIN)/$(LOCK) -o requirements/go.txt requirements/go.in
 	@$(BIN)/$(LOCK) -o requirements/spark.txt requirements/spark.in
