@@ -55,6 +55,9 @@ unit: setup ## Run the unit tests and the laws of the repository
 test: setup servers ## Set up everything that is missing and run every test
 	@$(PY) -m pytest -m "not spark and not cluster" $(PYTEST_ARGS)
 
+model: setup ## Go through every bounded world of the commit protocol and its mutants, in full; print the tables (about 15 minutes)
+	@PYTHONPATH=tests/support $(PY) -m commit_model.report --full
+
 test-spark: setup $(SPARK)/.ready ## Prove that Spark reads the tables too (needs Java 17; brings 500 MB)
 	@$(PY) -m pytest tests/spark -m spark -s --timeout 900 $(PYTEST_ARGS)
 
