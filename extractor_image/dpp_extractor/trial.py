@@ -5,7 +5,7 @@ Called by `run` only. The record is written whatever happened; an index that is 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from dpp_core import logs
@@ -26,6 +26,7 @@ from dpp_extractor.record.run import (
 
 CHECKPOINT_EVERY_COMMITS: Final = 100
 _TRIES: Final = 3
+HEARTBEAT_EVERY: Final = timedelta(seconds=10)
 
 
 @dataclass(slots=True)
@@ -45,6 +46,34 @@ class WatchedIndex:
 
 
 @dataclass(slots=True)
+class Heartbeat:
+    """Tells the index how far a long run is, at most every ten seconds; nobody misses one that does not arrive."""
+
+    request: RunRequest
+    attempt_id: str
+    tools: Tools
+    told_at: datetime
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, dataset: str, rows: int, size_bytes: int) -> None:
+        self.tools.progress(dataset, rows, size_bytes)
+        self.rows[dataset] = rows
+        now = self.tools.now()
+        if self.tools.index is None or now - self.told_at < HEARTBEAT_EVERY:
+            return
+        self.told_at = now
+        document = {
+            "run_id": self.request.run_id,
+            "attempt_id": self.attempt_id,
+            "namespace": self.request.namespace,
+            "extraction": self.request.extraction,
+            "updated_at": now,
+            "units": [{"dataset": name, "rows": count} for name, count in self.rows.items()],
+        }
+        self.tools.index.save("heartbeats", {"run_id": self.request.run_id}, document)
+
+
+@dataclass(slots=True)
 class Trial:
     """What is known so far of this try; units in the order in which they ended."""
 
@@ -57,9 +86,10 @@ class Trial:
     index: WatchedIndex | None = None
 
     def watch(self, tools: Tools) -> Tools:
-        """Hand out tools whose index is watched, so that the record tells what the index missed."""
+        """Hand out tools whose index is watched, so that the record tells what it missed, and is told of progress."""
         self.index = WatchedIndex(tools.index) if tools.index is not None else None
-        return replace(tools, index=self.index)
+        beat = Heartbeat(self.request, self.attempt_id, tools, self.started_at)
+        return replace(tools, index=self.index, progress=beat)
 
     def add(self, record: UnitRecord) -> None:
         """Take a unit's end down and tell it in one line."""
