@@ -11,7 +11,12 @@ SOURCES = [
     for folder in ("core/dpp_core", "extractor_image/dpp_extractor")
     for path in (ROOT / folder).rglob("*.py")
 ]
-ONLY_IN_A_JOB = {"not_run", "termination_message_not_written", "killed_by_test_seam"}
+ONLY_IN_A_JOB = {
+    "not_run",
+    "termination_message_not_written",
+    "killed_by_test_seam",
+    "signalled_by_test_seam",
+}
 
 
 def logged_events() -> set[str]:

@@ -62,14 +62,12 @@ def build_job(plan: JobPlan, policy: Policy) -> Object:
         labels.RUN: plan.run_name,
         labels.TRY: str(plan.number),
     }
+    codes = ",".join(map(str, plan.earlier_codes))
     metadata = {
         "name": name_job(plan.run_name, plan.number),
         "namespace": request.namespace,
         "labels": marks,
-        "annotations": {
-            labels.EARLIER_CODES: ",".join(map(str, plan.earlier_codes)),
-            **_LEFT_ALONE,
-        },
+        "annotations": {labels.EARLIER_CODES: codes, **_LEFT_ALONE},
         "ownerReferences": [_build_owner(plan)],
     }
     annotations = {
