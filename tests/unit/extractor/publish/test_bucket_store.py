@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -183,6 +184,30 @@ def test_reads_are_tried_again_by_the_one_retry():
 
     assert store_over(client, attempts=5).get("a") == b"x"
     assert len(client.calls) == 4
+
+
+def test_an_error_in_the_body_of_a_good_answer_is_a_failure_that_passes():
+    bodies = [
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code></Error>',
+        b"<Error><Code>SlowDown</Code></Error>",
+        b'{"format": 1}\n',
+    ]
+    client = Client(get_object=[{"Body": io.BytesIO(body)} for body in bodies])
+
+    assert store_over(client, attempts=3).get("a") == bodies[-1]
+    assert len(client.calls) == 3
+
+
+def test_an_error_in_the_body_of_every_good_answer_is_26():
+    def answer() -> dict[str, Any]:
+        return {"Body": io.BytesIO(b"<Error><Code>InternalError</Code></Error>")}
+
+    client = Client(get_object=[answer(), answer()])
+
+    with pytest.raises(DestinationUnavailableError) as caught:
+        store_over(client, attempts=2).get("a")
+
+    assert caught.value.is_temporary
 
 
 def test_the_clock_is_the_date_of_the_last_answer():
