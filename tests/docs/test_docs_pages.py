@@ -10,7 +10,7 @@ from dpp_core.errors import EXIT_CODES
 from dpp_core.names import Reason
 from dpp_core.records import RunRecord
 from dpp_extractor.adapters.secrets import OPTIONAL_KEYS, REQUIRED_KEYS
-from dpp_extractor.metrics import build_metrics
+from dpp_extractor.metrics import build_index_metrics, build_metrics
 from dpp_extractor.settings import ExtractorSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -60,7 +60,8 @@ def test_the_observability_page_names_every_metric_and_no_other() -> None:
         exit_code=0, index="Off", units=(),
     )  # fmt: skip
 
-    assert set(named) == {family.name for family in build_metrics(record).collect()}
+    made = (build_metrics(record), build_index_metrics([("n", "e", "d", 0)]))
+    assert set(named) == {family.name for registry in made for family in registry.collect()}
 
 
 def test_every_reason_is_explained_somewhere() -> None:
