@@ -10,11 +10,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import boto3
 import yaml
@@ -258,12 +258,12 @@ class Scene:
         self,
         *options: str,
         before: Callable[[], object] | None = None,
-        output: IO[bytes] | None = None,
+        through: Sequence[str] = (),
         **environment: str,
     ) -> subprocess.Popen[str]:
-        """Start a run and leave it alone; `finish` waits for it, unless its `output` goes to a file.
+        """Start a run and leave it alone; `finish` waits for it.
 
-        `before` runs in the process itself, before the command.
+        `before` runs in the process itself, before the command; `through` is a command that starts it.
         """
         bare = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
         login = {
@@ -272,12 +272,12 @@ class Scene:
         }
         given = bare | IMPATIENT | login | self.place.environment | self.environment | environment
         return subprocess.Popen(
-            self.command(*options),
+            [*through, *self.command(*options)],
             cwd=self.folder,
             env={name: value for name, value in given.items() if value},
             stdin=subprocess.DEVNULL,
-            stdout=output or subprocess.PIPE,
-            stderr=output or subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             preexec_fn=before,
         )
@@ -290,7 +290,7 @@ class Scene:
         **environment: str,
     ) -> Ended:
         """Run to the end. Fails on another exit code than `expect`; None takes any."""
-        return finish(self.start(*options, before=before, output=None, **environment), expect)
+        return finish(self.start(*options, before=before, through=(), **environment), expect)
 
     def make_slow(self, seconds: float) -> None:
         """Have the items read as the view `shelf`, whose rows come slowly; 0 for at once."""
@@ -367,10 +367,12 @@ def make_scene(
     return Scene(folder, owner, reader, postgres.admin(owner.name), place, spec)
 
 
-def finish(process: subprocess.Popen[str], expect: int | None = 0) -> Ended:
-    """Wait for a run and take down what it said; kill it after two minutes."""
+def finish(
+    process: subprocess.Popen[str], expect: int | None = 0, timeout_seconds: float = 120
+) -> Ended:
+    """Wait for a run and take down what it said; kill it when it takes too long."""
     try:
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=timeout_seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         stdout, stderr = process.communicate()
