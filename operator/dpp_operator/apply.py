@@ -183,9 +183,20 @@ def _tell(note: Note, extraction: Object, hands: Hands, now: datetime) -> None:
         now,
     )
     try:
-        hands.kube.create(EVENTS, namespace, body)
+        is_new = hands.kube.create(EVENTS, namespace, body) is not None
     except DppError as error:
         logs.warning("event_not_written", reason=note.reason.value, message=str(error))
+        return
+    if is_new:
+        log = logs.info if note.kind == "Normal" else logs.warning
+        log(
+            "told",
+            namespace=namespace,
+            extraction=extraction["metadata"]["name"],
+            run_id=note.about_run or None,
+            reason=note.reason.value,
+            message=note.message,
+        )
 
 
 def _count(verb: str, kind: Kind, hands: Hands) -> None:

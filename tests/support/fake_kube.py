@@ -4,8 +4,8 @@ It keeps the parts of the real one that the operator relies on; tests/cluster as
 `kill_at` makes the n-th write the last one, as when the operator is killed right behind it.
 """
 
-import copy
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,11 @@ from dpp_operator.kube.client import EVENTS, EXTRACTIONS, JOBS, PODS, RUNS, Kind
 
 Object = dict[str, Any]
 KINDS = {kind.name: kind for kind in (EXTRACTIONS, RUNS, JOBS, PODS, EVENTS)}
+
+
+def _copy(thing: Any) -> Object:
+    copied: Object = json.loads(json.dumps(thing))
+    return copied
 
 
 class KilledError(Exception):
@@ -39,20 +44,20 @@ class FakeKube:
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         self._check()
         thing = self._things.get((kind.name, namespace, name))
-        return copy.deepcopy(thing) if thing else None
+        return _copy(thing) if thing else None
 
     def list_objects(self, kind: Kind, namespace: str = "") -> Iterator[Object]:
         self._check()
         for (name, place, _), thing in sorted(self._things.items()):
             if name == kind.name and namespace in ("", place):
-                yield copy.deepcopy(thing)
+                yield _copy(thing)
 
     def create(self, kind: Kind, namespace: str, body: Mapping[str, Any]) -> Object | None:
         self._check()
         name = body["metadata"]["name"]
         if (kind.name, namespace, name) in self._things:
             return None
-        made = self.put(kind, {**copy.deepcopy(dict(body))}, namespace)
+        made = self.put(kind, {**_copy(dict(body))}, namespace)
         self._wrote("create", kind, name)
         return made
 
@@ -95,12 +100,12 @@ class FakeKube:
         kept = {
             "apiVersion": kind.api_version,
             "kind": kind.name,
-            **copy.deepcopy({**(known or {}), **thing}),
+            **_copy({**(known or {}), **thing}),
             "metadata": metadata,
         }
         self._things[(kind.name, place, name)] = kept
-        self.events.append(("MODIFIED" if known else "ADDED", kind, copy.deepcopy(kept)))
-        return copy.deepcopy(kept)
+        self.events.append(("MODIFIED" if known else "ADDED", kind, _copy(kept)))
+        return _copy(kept)
 
     def remove(self, kind: Kind, namespace: str, name: str) -> None:
         """Remove an object and everything it owns."""
@@ -116,7 +121,7 @@ class FakeKube:
     def find(self, kind: Kind, namespace: str = "") -> list[Object]:
         """List objects for looking at."""
         return [
-            copy.deepcopy(thing)
+            _copy(thing)
             for (name, place, _), thing in sorted(self._things.items())
             if name == kind.name and namespace in ("", place)
         ]
@@ -131,11 +136,11 @@ class FakeKube:
         known = self._things.get((kind.name, metadata["namespace"], metadata["name"]))
         if known is None or known["metadata"]["uid"] != metadata["uid"]:
             return None
-        thing = copy.deepcopy(known)
+        thing = _copy(known)
         if part == "status":
-            thing["status"] = copy.deepcopy(body["status"])
+            thing["status"] = _copy(body["status"])
         else:
-            thing["metadata"][part] = copy.deepcopy(metadata[part])
+            thing["metadata"][part] = _copy(metadata[part])
         made = self.put(kind, thing)
         self._wrote(part, kind, metadata["name"])
         return made

@@ -110,6 +110,11 @@ class World:
         for key in sorted(list_all(self.kube, self.objects)):
             self.queue.put(key, Priority.AGAIN)
 
+    def boot_queue(self) -> None:
+        """Have everything known looked at again."""
+        for key in sorted(self.objects.list_keys()):
+            self.queue.put(key, Priority.AGAIN)
+
     def apply(self, extraction: Object | None = None, **changes: Any) -> Object:
         """Apply the extraction as a person does."""
         return self.kube.put(EXTRACTIONS, extraction or build_extraction(**changes))

@@ -14,6 +14,8 @@ from dpp_core.redaction import redact
 from dpp_core.status import ConditionStatus
 
 LONGEST_LINE: Final = 120
+_CONDITIONS: Final = {condition.value: condition for condition in Condition}
+_REASONS: Final = {reason.value: reason for reason in Reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,12 @@ def shorten(text: str) -> str:
 
 def read_verdicts(conditions: Sequence[ConditionStatus]) -> dict[Condition, Verdict]:
     """Read what was said before; what this version does not know is left out."""
-    known = {reason.value: reason for reason in Reason}
     return {
-        Condition(each.type): Verdict(
-            each.status, known.get(each.reason, Reason.NOT_YET_KNOWN), each.message
+        _CONDITIONS[each.type]: Verdict(
+            each.status, _REASONS.get(each.reason, Reason.NOT_YET_KNOWN), each.message
         )
         for each in conditions
-        if each.type in set(Condition)
+        if each.type in _CONDITIONS
     }
 
 
