@@ -114,7 +114,6 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     NOT_YET_KNOWN = "NotYetKnown"
     IDLE = "Idle"
-    RUN_PENDING = "RunPending"
     RUN_UNDER_WAY = "RunUnderWay"
     RUN_STARTED = "RunStarted"
     RUN_SUCCEEDED = "RunSucceeded"
@@ -136,7 +135,6 @@ class Reason(StrEnum):
     REPORT_LOST = "ReportLost"
     CANCELLED = "Cancelled"
     EXTRACTION_MISSING = "ExtractionMissing"
-    POLICY_CHANGED = "PolicyChanged"
     POLICY_REJECTED = "PolicyRejected"
 
 
