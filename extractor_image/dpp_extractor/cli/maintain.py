@@ -137,7 +137,7 @@ def _print(steps: "list[Step]") -> None:
         ("DATASET", "STEP", "STATE", "DETAIL"),
         [(_label(step), step.step, step.state, step.detail) for step in steps],
     )
-    if any(step.state == "DryRun" and "0 files" not in step.detail for step in steps):
+    if any(step.state == "DryRun" and "would be deleted" in step.detail for step in steps):
         print("\nNothing was deleted: this was a dry run. Give --apply to delete.")
 
 

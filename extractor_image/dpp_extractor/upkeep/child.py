@@ -8,11 +8,13 @@ can be half a commit, so ending it at any moment is safe. The same work twice is
 import contextlib
 import json
 import math
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from dpp_core.errors import (
@@ -32,7 +34,7 @@ from dpp_extractor.upkeep.place import Place
 
 MODULE: Final = "dpp_extractor.upkeep.work"
 _FAILED: Final = 3
-_POLL_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.05
 _ENVIRONMENT: Final = ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "SSL_CERT_FILE")
 _ENVIRONMENT_PREFIXES: Final = ("AWS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -78,7 +80,6 @@ def carry_out(work: Work, bounds: Bounds) -> dict[str, Any]:
         "uri": work.place.uri,
         "options": dict(work.place.options),
         "arguments": dict(work.arguments),
-        "memory_bytes": bounds.memory_bytes,
         "seconds": math.ceil(bounds.seconds),
     }
     code, stdout, stderr = _run(json.dumps(asked), bounds, work.name)
@@ -114,6 +115,11 @@ def _run(asked: str, bounds: Bounds, name: str) -> tuple[int, str, str]:
             left_seconds -= _POLL_SECONDS
             if bounds.is_stopped():
                 raise StoppedError(f"{name} was stopped; what was committed stays.")
+            if _read_resident_bytes(process.pid) > bounds.memory_bytes:
+                raise ResourcesError(
+                    f"{name} took more than {bounds.memory_bytes >> 20} MiB and was ended.",
+                    fix="Give it more memory; the table is as it was.",
+                )
             if left_seconds <= 0:
                 raise DeadlineError(f"{name} took longer than {bounds.seconds:g} s and was ended.")
     finally:
@@ -121,6 +127,17 @@ def _run(asked: str, bounds: Bounds, name: str) -> tuple[int, str, str]:
             process.kill()
             with contextlib.suppress(OSError, ValueError):
                 process.communicate()
+
+
+def _read_resident_bytes(pid: int) -> int:
+    """Read what a process really holds; 0 where the system does not tell. Limits on addresses will
+    not do: hundreds of threads reserve gigabytes and use little of them.
+    """
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * resource.getpagesize()
 
 
 def _read_answer(work: Work, code: int, stdout: str, stderr: str) -> dict[str, Any]:

@@ -147,7 +147,8 @@ def _vacuum(yard: Yard, stream: Stream, plan: Plan) -> _Told:
     if done is None:
         return "NotDue", "there is no table yet", {}
     verb = "would be deleted" if done.is_dry_run else "deleted"
-    detail = f"{len(done.paths)} files older than {done.retention_hours} h {verb}"
+    told = f"{len(done.paths)} files older than {done.retention_hours} h {verb}"
+    detail = told if done.paths else "nothing is old enough to go"
     facts = {
         "files": len(done.paths),
         "bytes": done.size_bytes,
@@ -161,12 +162,15 @@ def _sweep(yard: Yard, family: Sequence[Stream], plan: Plan) -> _Told:
     swept = sweep(yard.store, family, plan.keep, apply=plan.apply)
     verb = "deleted" if plan.apply else "would be deleted"
     told = ", ".join(
-        f"{each.keys} {each.kind} older than {plan.keep.days(each.kind)} days" for each in swept
+        f"{each.keys} {each.kind} older than {plan.keep.days(each.kind)} days"
+        for each in swept
+        if each.keys
     )
+    told = f"{told} {verb}" if told else "nothing is old enough to go"
     facts: dict[str, Any] = {
         each.kind: {"keys": each.keys, "bytes": each.size_bytes} for each in swept
     }
-    return ("Done" if plan.apply else "DryRun"), f"{told} {verb}", facts
+    return ("Done" if plan.apply else "DryRun"), told, facts
 
 
 def _table(yard: Yard, stream: Stream) -> Place:

@@ -2,8 +2,8 @@
 
 `python -m dpp_extractor.upkeep.work`, started by `child` alone. The work comes as one JSON document
 on standard input, because it holds secrets; the answer is one JSON document on standard output. The
-process bounds its own memory first, and offers itself to the kernel before anybody else is ended
-for want of it.
+process bounds its own time, and offers itself to the kernel before anybody else is ended for want of
+memory; what it may take is watched by `child`.
 
 None of deltalake's commits may be followed by hooks of its own: no checkpoint nobody asked for, and
 never a clean-up of the log.
@@ -82,7 +82,7 @@ WORKS: Final[Mapping[str, Callable[[Any, Arguments], dict[str, Any]]]] = {
 def main() -> int:
     """Carry out the work on standard input and give the exit code."""
     asked = json.load(sys.stdin)
-    _bound(int(asked["memory_bytes"]), int(asked["seconds"]))
+    _bound(int(asked["seconds"]))
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
@@ -102,10 +102,9 @@ def _no_hooks() -> Any:
     return PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
-def _bound(memory_bytes: int, seconds: int) -> None:
-    """Bound memory and time; the time again, because whoever started this may be gone."""
+def _bound(seconds: int) -> None:
+    """Bound the time, because whoever started this may be gone; leave no core with secrets in it."""
     signal.alarm(seconds + _ALARM_LATER_SECONDS)
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
