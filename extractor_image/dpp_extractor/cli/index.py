@@ -3,10 +3,10 @@
 Registered by the entry point `dpp.commands`. The destination is only read; what changes is FerretDB.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from dpp_extractor.cli.target import OptionalFileOption, Target, open_target
 
 if TYPE_CHECKING:
     from dpp_extractor.adapters.ferret import FerretIndex
+    from dpp_extractor.upkeep.rebuild import Lag
 
 REBUILD_EXAMPLES = """\b
 Examples:
@@ -102,36 +103,40 @@ def status(
     ):
         lags = [read_lag(target.store, index, stream) for stream in target.streams]
     if metrics is not None:
-        from dpp_extractor.metrics import build_index_metrics, write_metrics
-
-        told = [(lag.namespace, lag.extraction, lag.dataset, lag.commits) for lag in lags]
-        write_metrics(build_index_metrics(told), metrics)
-    rows = [
-        {
-            "namespace": lag.namespace,
-            "extraction": lag.extraction,
-            "dataset": lag.dataset,
-            "seq": lag.seq,
-            "indexed_seq": lag.indexed_seq,
-            "lag_commits": lag.commits,
-        }
-        for lag in lags
-    ]
+        _write_metrics(lags, metrics)
     if output is Output.JSON:
-        print_json(rows)
-        return
-    print_table(
-        ("DATASET", "COMMIT", "INDEXED", "BEHIND"),
-        [
-            (
-                f"{row['namespace']}/{row['extraction']}/{row['dataset']}",
-                row["seq"],
-                row["indexed_seq"],
-                row["lag_commits"],
-            )
-            for row in rows
-        ],
-    )
+        print_json([_describe(lag) for lag in lags])
+    else:
+        print_table(
+            ("DATASET", "COMMIT", "INDEXED", "BEHIND"),
+            [
+                (
+                    f"{lag.namespace}/{lag.extraction}/{lag.dataset}",
+                    lag.seq,
+                    lag.indexed_seq,
+                    lag.commits,
+                )
+                for lag in lags
+            ],
+        )
+
+
+def _write_metrics(lags: "Sequence[Lag]", file: Path) -> None:
+    from dpp_extractor.metrics import build_index_metrics, write_metrics
+
+    told = [(lag.namespace, lag.extraction, lag.dataset, lag.commits) for lag in lags]
+    write_metrics(build_index_metrics(told), file)
+
+
+def _describe(lag: "Lag") -> dict[str, Any]:
+    return {
+        "namespace": lag.namespace,
+        "extraction": lag.extraction,
+        "dataset": lag.dataset,
+        "seq": lag.seq,
+        "indexed_seq": lag.indexed_seq,
+        "lag_commits": lag.commits,
+    }
 
 
 @contextmanager

@@ -7,7 +7,7 @@ its own; this one never loads it.
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,40 @@ Examples:
 _MIB = 1024 * 1024
 
 
+CheckpointOption = Annotated[
+    bool, typer.Option("--checkpoint", help="Only this step (and others that are named).")
+]
+CompactOption = Annotated[
+    bool, typer.Option("--compact", help="Rewrite small files of Append tables as larger ones.")
+]
+VacuumOption = Annotated[
+    bool, typer.Option("--vacuum", help="List old files and control data; see --apply.")
+]
+ApplyOption = Annotated[
+    bool, typer.Option("--apply", help="Delete what the vacuum lists. Without it: a dry run.")
+]
+RetentionOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=87_600,
+        help="Keep unused files this long; never less than the table's own retention (168).",
+        show_default=False,
+    ),
+]
+KeepRunsOption = Annotated[
+    int, typer.Option(min=1, max=36_500, help="Keep records and plans of runs.")
+]
+KeepQuarantineOption = Annotated[
+    int, typer.Option(min=1, max=36_500, help="Keep quarantined rows.")
+]
+LeastFilesOption = Annotated[
+    int, typer.Option(min=2, max=100_000, help="Compact from this many small files on.")
+]
+TargetOption = Annotated[int, typer.Option(min=1, max=1024, help="Size of a compacted file.")]
+MemoryOption = Annotated[int, typer.Option(min=256, max=65_536, help="What one step may take.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("maintain", epilog=EXAMPLES)(maintain)
@@ -41,42 +75,16 @@ def maintain(
     to: ToOption = None,
     dataset: DatasetOption = None,
     secrets_file: SecretsOption = None,
-    checkpoint: Annotated[
-        bool, typer.Option("--checkpoint", help="Only this step (and others that are named).")
-    ] = False,
-    compact: Annotated[
-        bool, typer.Option("--compact", help="Rewrite small files of Append tables as larger ones.")
-    ] = False,
-    vacuum: Annotated[
-        bool, typer.Option("--vacuum", help="List old files and control data; see --apply.")
-    ] = False,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Delete what the vacuum lists. Without it: a dry run.")
-    ] = False,
-    retention_hours: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=87_600,
-            help="Keep unused files this long; never less than the table's own retention (168).",
-            show_default=False,
-        ),
-    ] = None,
-    keep_runs_days: Annotated[
-        int, typer.Option(min=1, max=36_500, help="Keep records and plans of runs.")
-    ] = 400,
-    keep_quarantine_days: Annotated[
-        int, typer.Option(min=1, max=36_500, help="Keep quarantined rows.")
-    ] = 30,
-    least_files: Annotated[
-        int, typer.Option(min=2, max=100_000, help="Compact from this many small files on.")
-    ] = 10,
-    target_mib: Annotated[
-        int, typer.Option(min=1, max=1024, help="Size of a compacted file.")
-    ] = 256,
-    memory_mib: Annotated[
-        int, typer.Option(min=256, max=65_536, help="What one step may take.")
-    ] = 1024,
+    checkpoint: CheckpointOption = False,
+    compact: CompactOption = False,
+    vacuum: VacuumOption = False,
+    apply: ApplyOption = False,
+    retention_hours: RetentionOption = None,
+    keep_runs_days: KeepRunsOption = 400,
+    keep_quarantine_days: KeepQuarantineOption = 30,
+    least_files: LeastFilesOption = 10,
+    target_mib: TargetOption = 256,
+    memory_mib: MemoryOption = 1024,
     output: OutputOption = Output.TEXT,
 ) -> int:
     """Write checkpoints, compact small files, and list or delete what is no longer needed.
@@ -84,30 +92,39 @@ def maintain(
     Without step options all steps are taken. Nothing is deleted without --apply. The exit code is the
     worst step's; a step that fails does not stop the others, and leaves the table as it was.
     """
+    logs.set_up_logging("WARNING", "json" if output is Output.JSON else "text")
+    steps = {"checkpoint": checkpoint, "compact": compact, "vacuum": vacuum}
+    plan = _plan(
+        steps,
+        {"apply": apply, "retention_hours": retention_hours, "least_files": least_files},
+        keep_days=(keep_runs_days, keep_quarantine_days),
+        target_mib=target_mib,
+    )
+    with open_target(file, policy, to, dataset or (), secrets_file) as target:
+        done = list(_carry_out(target, plan, memory_mib, is_quiet=output is Output.JSON))
+    if output is Output.JSON:
+        print_json(done)
+    else:
+        _print(done)
+    return decide_exit_code(step.code for step in done)
+
+
+def _plan(
+    steps: dict[str, bool], limits: dict[str, Any], *, keep_days: tuple[int, int], target_mib: int
+) -> "Plan":
+    """Without any step named, all are meant."""
     from dpp_extractor.upkeep.control import Keep
     from dpp_extractor.upkeep.maintain import Plan
     from dpp_extractor.wiring import find_code_version
 
-    logs.set_up_logging("WARNING", "json" if output is Output.JSON else "text")
-    is_all = not (checkpoint or compact or vacuum)
-    plan = Plan(
-        checkpoint=checkpoint or is_all,
-        compact=compact or is_all,
-        vacuum=vacuum or is_all,
-        apply=apply,
-        retention_hours=retention_hours,
-        keep=Keep(keep_runs_days, keep_runs_days, keep_quarantine_days),
+    runs_days, quarantine_days = keep_days
+    return Plan(
+        **(steps if any(steps.values()) else dict.fromkeys(steps, True)),
+        **limits,
+        keep=Keep(runs_days, runs_days, quarantine_days),
         target_bytes=target_mib * _MIB,
-        least_files=least_files,
         code_version=find_code_version(),
     )
-    with open_target(file, policy, to, dataset or (), secrets_file) as target:
-        steps = list(_carry_out(target, plan, memory_mib, is_quiet=output is Output.JSON))
-    if output is Output.JSON:
-        print_json(steps)
-    else:
-        _print(steps)
-    return decide_exit_code(step.code for step in steps)
 
 
 def _carry_out(

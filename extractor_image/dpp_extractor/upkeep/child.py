@@ -87,12 +87,33 @@ def carry_out(work: Work, bounds: Bounds) -> dict[str, Any]:
 
 
 def _run(asked: str, bounds: Bounds, name: str) -> tuple[int, str, str]:
+    process = _start(bounds)
+    pending: str | None = asked
+    left_seconds = bounds.seconds
+    try:
+        while True:
+            try:
+                wait_seconds = min(_POLL_SECONDS, left_seconds)
+                stdout, stderr = process.communicate(pending, timeout=wait_seconds)
+                return process.returncode, stdout, stderr
+            except subprocess.TimeoutExpired:
+                pending = None
+            left_seconds -= _POLL_SECONDS
+            _check(bounds, name, process.pid, left_seconds)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            with contextlib.suppress(OSError, ValueError):
+                process.communicate()
+
+
+def _start(bounds: Bounds) -> "subprocess.Popen[str]":
     kept = {
         key: value
         for key, value in bounds.environment.items()
         if key in _ENVIRONMENT or key.upper().startswith(_ENVIRONMENT_PREFIXES)
     }
-    process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
+    return subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
         [sys.executable, "-m", MODULE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -101,32 +122,18 @@ def _run(asked: str, bounds: Bounds, name: str) -> tuple[int, str, str]:
         text=True,
         start_new_session=True,
     )
-    pending: str | None = asked
-    left_seconds = bounds.seconds
-    try:
-        while True:
-            try:
-                stdout, stderr = process.communicate(
-                    pending, timeout=min(_POLL_SECONDS, left_seconds)
-                )
-                return process.returncode, stdout, stderr
-            except subprocess.TimeoutExpired:
-                pending = None
-            left_seconds -= _POLL_SECONDS
-            if bounds.is_stopped():
-                raise StoppedError(f"{name} was stopped; what was committed stays.")
-            if _read_resident_bytes(process.pid) > bounds.memory_bytes:
-                raise ResourcesError(
-                    f"{name} took more than {bounds.memory_bytes >> 20} MiB and was ended.",
-                    fix="Give it more memory; the table is as it was.",
-                )
-            if left_seconds <= 0:
-                raise DeadlineError(f"{name} took longer than {bounds.seconds:g} s and was ended.")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            with contextlib.suppress(OSError, ValueError):
-                process.communicate()
+
+
+def _check(bounds: Bounds, name: str, pid: int, left_seconds: float) -> None:
+    if bounds.is_stopped():
+        raise StoppedError(f"{name} was stopped; what was committed stays.")
+    if _read_resident_bytes(pid) > bounds.memory_bytes:
+        raise ResourcesError(
+            f"{name} took more than {bounds.memory_bytes >> 20} MiB and was ended.",
+            fix="Give it more memory; the table is as it was.",
+        )
+    if left_seconds <= 0:
+        raise DeadlineError(f"{name} took longer than {bounds.seconds:g} s and was ended.")
 
 
 def _read_resident_bytes(pid: int) -> int:
