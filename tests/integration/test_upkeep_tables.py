@@ -283,6 +283,44 @@ def test_upkeep_beside_writing_processes_loses_and_doubles_nothing(lake: Lake) -
     lake.assert_whole(30 + 2 * commits * ROWS, READERS)
 
 
+def test_a_compaction_that_is_killed_at_any_moment_leaves_the_table_whole(lake: Lake) -> None:
+    add_some(lake.writer(), 0, 10)
+    killed = 0
+    for tenths in range(1, 9):
+        process = subprocess.Popen(
+            [sys.executable, "-m", child.MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        place = lake.root.table(table_prefix(STREAM))
+        asked = {
+            "work": "compact",
+            "uri": place.uri,
+            "options": dict(place.options),
+            "arguments": {"target_bytes": 1 << 28, "code_version": "x"},
+            "seconds": 60,
+        }
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asked).encode())
+        process.stdin.close()
+        try:
+            process.wait(timeout=tenths / 10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+        assert lake.ids() == list(range(100))
+        assert lake.writer().head().trouble is None
+
+    assert killed >= 1
+    lake.maintain("compact", least_files=2)
+    add_some(lake.writer(), 100, 1, name="after")
+    verdict = verify(lake.store, STREAM, Depth(deep=True), now=lake.store.now())
+    assert verdict.is_whole
+    assert (verdict.rows, lake.ids()) == (110, list(range(110)))
+
+
 # --- the child process ---
 
 
