@@ -103,7 +103,7 @@ for _ in range(50):
     except OSError: time.sleep(0.1)
 print(urllib.request.urlopen("http://erp.acme.example:{proxy.port}/v1/sys/health", timeout=5).status)
 try:
-    socket.gethostbyname("example.com")
+    socket.gethostbyname("www.elsewhere.test")
 except OSError:
     print("nothing else")
 """

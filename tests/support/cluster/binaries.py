@@ -45,9 +45,9 @@ KUBELET = _kubernetes("kubelet", 60)
 PROXY = _kubernetes("kube-proxy", 20)
 COREDNS = Recipe(
     name="coredns",
-    package="github.com/coredns/coredns",
+    package=".",
     module="github.com/coredns/coredns",
-    cold_seconds=120,
+    cold_seconds=60,
 )
 HELM = Recipe(
     name="helm",

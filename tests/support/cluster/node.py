@@ -31,7 +31,14 @@ from cluster.node_files import (
     build_kubelet,
     build_network,
 )
-from servers.process import HOST, Server, ServerMissingError, free_port, make_folder
+from servers.process import (
+    HOST,
+    Server,
+    ServerMissingError,
+    ServerStartError,
+    free_port,
+    make_folder,
+)
 from servers.proxy import Proxy, start_proxy
 
 MOST_CLUSTERS = 16
@@ -70,7 +77,7 @@ class Cluster:
         return proxy
 
     def give_name(self, *names: str) -> None:
-        """Let pods find the machine under these host names too, within a second."""
+        """Let pods find the machine under these names below `.example` too, within a second."""
         with (self.layout.folder / "hosts").open("a") as hosts:
             hosts.writelines(f"{self.layout.machine_address} {name}\n" for name in names)
 
@@ -100,10 +107,9 @@ def start_cluster(owner_pid: int | None = None, api_flags: Sequence[str] = ()) -
     cluster = Cluster(plane, layout, keeper, [])
     try:
         _start_scheduler(plane, binaries["kube-scheduler"], owner_pid)
+        plane.kubectl.apply(*build_dns_objects(layout))  # a DNS server without rights waits long
         _write_node(cluster, binaries)
-        wait_for(layout.socket.exists, "containerd's socket", 60)
         _load_pause(cluster, pause)
-        plane.kubectl.apply(*build_dns_objects(layout))
         wait_for(partial(_is_ready, cluster), "the node Ready", 120)
     except BaseException:
         _tell_logs(layout)
@@ -227,6 +233,8 @@ def _write_node(cluster: Cluster, binaries: dict[str, Path]) -> None:
         "node_address": layout.node_address,
         "pod_range": POD_RANGE,
         "cgroups": [str(group / layout.name) for group in CGROUPS.iterdir() if group.is_dir()],
+        "first": "containerd",
+        "socket": str(layout.socket),
         "parts": _build_parts(layout, binaries, kubeconfigs),
     }
     unfinished = folder / "node.json.unfinished"
@@ -260,21 +268,26 @@ def _build_parts(
 
 def _load_pause(cluster: Cluster, binary: Path) -> None:
     archive = write_archive(cluster.layout.folder / "pause.tar", PAUSE_IMAGE, binary)
-    wait_for(lambda: _is_serving(cluster.layout), "containerd", 60)
+    wait_for(partial(_is_serving, cluster), "containerd", 60)
     cluster.load_image(archive)
 
 
-def _is_serving(layout: Layout) -> bool:
-    ended = subprocess.run(
-        ["ctr", "-a", str(layout.socket), "version"], capture_output=True, check=False
-    )
-    return ended.returncode == 0
+def _is_serving(cluster: Cluster) -> bool:
+    _check_alive(cluster)
+    command = ["ctr", "-a", str(cluster.layout.socket), "version"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _is_ready(cluster: Cluster) -> bool:
+    _check_alive(cluster)
     node = cluster.kubectl.get("node", cluster.layout.name)
     conditions = {item["type"]: item["status"] for item in node["status"].get("conditions", [])}
     return conditions.get("Ready") == "True"
+
+
+def _check_alive(cluster: Cluster) -> None:
+    if not cluster.keeper.is_running:
+        raise ServerStartError("the node ended while it was started; its logs are above")
 
 
 def _ctr(layout: Layout, *arguments: str) -> None:

@@ -132,20 +132,29 @@ def build_kubelet(layout: Layout, authority: Path, certificate: Path, key: Path)
 
 
 def build_corefile(layout: Layout, kubeconfig: Path) -> str:
-    """Give the cluster's names, and the names that tests give to servers on the machine."""
+    """Give the cluster's names, the names below `.example` that tests give, and no others.
+
+    The zones have blocks of their own, since within one `template` would go before all others.
+    """
     return f"""\
-.:53 {{
+{CLUSTER_DOMAIN}:53 in-addr.arpa:53 {{
+    bind {layout.node_address}
+    errors
+    kubernetes {CLUSTER_DOMAIN} in-addr.arpa {{
+        kubeconfig {kubeconfig}
+        ttl 1
+    }}
+}}
+example:53 {{
     bind {layout.node_address}
     errors
     hosts {layout.folder / "hosts"} {{
         ttl 1
         reload 500ms
-        fallthrough
     }}
-    kubernetes {CLUSTER_DOMAIN} in-addr.arpa {{
-        kubeconfig {kubeconfig}
-        ttl 1
-    }}
+}}
+.:53 {{
+    bind {layout.node_address}
     template ANY ANY . {{
         rcode NXDOMAIN
     }}

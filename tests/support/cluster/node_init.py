@@ -27,7 +27,11 @@ def main(folder: Path) -> int:
     _make_network(settings["link"], settings["node_address"], settings["pod_range"])
     for name in settings["cgroups"]:
         Path(name).mkdir(parents=True, exist_ok=True)
-    parts = {_start(folder, name, line): name for name, line in settings["parts"].items()}
+    parts = {}
+    for name, command in settings["parts"].items():
+        parts[_start(folder, name, command)] = name
+        if name == settings["first"]:
+            _wait_until_there(Path(settings["socket"]))  # the kubelet ends without it
     while True:
         pid, status = os.wait()
         if pid in parts:
@@ -68,13 +72,17 @@ def _start(folder: Path, name: str, command: list[str]) -> int:
 
 
 def _read_when_there(path: Path) -> dict[str, Any]:
+    _wait_until_there(path)
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def _wait_until_there(path: Path) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not path.exists():
         if time.monotonic() > deadline:
             raise SystemExit(f"{path} did not come in {WAIT_SECONDS} s")
         time.sleep(0.02)
-    loaded: dict[str, Any] = json.loads(path.read_text())
-    return loaded
 
 
 def _run(*command: str) -> None:

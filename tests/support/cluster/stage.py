@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import deltalake
+
 from cluster.charts import install
 from cluster.credentials import Credentials
 from cluster.node import Cluster
@@ -46,6 +48,13 @@ class Stage:
     @property
     def host(self) -> str:
         return f"erp.{self.tenant}.example"
+
+    def read_table(self, dataset: str, extraction: str = "") -> list[dict[str, Any]]:
+        """Give a table's rows as an independent reader finds them in the bucket."""
+        uri = f"s3://{self.bucket}/erp/{self.tenant}/{extraction or self.tenant}/{dataset}"
+        table = deltalake.DeltaTable(uri, storage_options=self.store.storage_options())
+        rows: list[dict[str, Any]] = table.to_pyarrow_table().to_pylist()
+        return rows
 
     def build_policy(self, image: str, **extra: Any) -> dict[str, Any]:
         """Give a policy in which this tenant may extract to its bucket."""
