@@ -119,6 +119,12 @@ S3: Final = (
         DestinationDeniedError,
     ),
     Failure(
+        ("code InvalidArgument", "code InvalidRequest", "code MethodNotAllowed", "status 405"),
+        Handling.STOP,
+        "it does not take requests of this form, such as conditional writes",
+        DestinationDeniedError,
+    ),
+    Failure(
         (
             "botocore.NoCredentialsError",
             "botocore.PartialCredentialsError",

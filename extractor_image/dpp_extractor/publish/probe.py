@@ -88,10 +88,14 @@ def _probe_listing(store: Store, prefix: str, keys: list[str]) -> None:
     """Compare listings with what was just put: all of it in order, and only what lies behind a key."""
     listed = [entry.key for entry in store.list(f"{prefix}/")]
     if listed != keys:
-        raise _lies(store, f"lists {listed} right after {keys} were written")
+        raise _lies(store, f"lists {_names(listed)} right after {_names(keys)} were written")
     behind = [entry.key for entry in store.list(f"{prefix}/", keys[0])]
     if behind != keys[1:]:
-        raise _lies(store, f"lists {behind} behind {keys[0]}, where {keys[1:]} lie")
+        raise _lies(store, f"lists {_names(behind)} where {_names(keys[1:])} were asked for")
+
+
+def _names(keys: list[str]) -> str:
+    return ", ".join(key.rpartition("/")[2] for key in keys) or "nothing"
 
 
 def _race(store: Store, keys: list[str]) -> None:
