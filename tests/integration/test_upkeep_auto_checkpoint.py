@@ -106,7 +106,7 @@ def _killed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "AFTER_RUN_SECONDS", 0.1)
+    monkeypatch.setattr(checkpoint, "AFTER_RUN_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("at_every_commit")
