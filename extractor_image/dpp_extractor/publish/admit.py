@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from dpp_core.errors import BlockedError, StreamError
+from dpp_core.errors import BlockedError, SchemaChangedError, SpecError, StreamError
 from dpp_core.handover import Unit
 from dpp_core.names import Reason
 from dpp_extractor.ports import Store
@@ -77,6 +77,41 @@ def admit(head: Head, unit: Unit, identity: Identity, blocks: tuple[Block, ...] 
     _check_trouble(head, unit, is_reset=False)
     approved = _check_identity(head, unit, identity, blocks)
     return Admission(kind, live.watermark if kind == "append" else None, approved)
+
+
+def admit_backfill(
+    head: Head, unit: Unit, identity: Identity, lane: str, low: Watermark | None = None
+) -> Admission:
+    """Decide how a backfill goes on; `low` is where its request's range begins.
+
+    It owns no live watermark: it starts at its range, or behind its own last step. Raises SpecError
+    (20) for a Replace table, SchemaChangedError (25) when there is no table yet, StreamError (29)
+    as `admit` does, and when it asks for another epoch than the table's.
+    """
+    live = head.live
+    if unit.write == "Replace":
+        raise SpecError(
+            f"{unit.dataset} is replaced as a whole by each run; there is nothing to fill in.",
+            field="type",
+            fix="Run it as usual.",
+        )
+    _check_trouble(head, unit, is_reset=False)
+    if live is None:
+        raise SchemaChangedError(
+            f"{unit.dataset} has no table yet, and a backfill never creates one.",
+            fix="Run the live lane first.",
+        )
+    if unit.epoch != live.epoch:
+        raise StreamError(
+            f"A backfill of {unit.dataset} asks for epoch {unit.epoch}; the table is at epoch {live.epoch}.",
+            reason=Reason.EPOCH_BEHIND,
+            field="epoch",
+            fix="Start the backfill anew, after a run at the dataset's epoch.",
+        )
+    approved = _check_identity(head, unit, identity, ())
+    last = head.lanes.get(lane)
+    is_resumed = last is not None and not last.final and last.epoch == unit.epoch
+    return Admission("backfill", last.watermark if last and is_resumed else low, approved)
 
 
 def decide_read_at(head: Head, snapshot_at: datetime) -> datetime:
