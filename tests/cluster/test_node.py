@@ -3,7 +3,10 @@
 Pods run the extractor's image, since Python is all they need.
 """
 
+import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from cluster.kubectl import RefusedError, wait_for
 from cluster.node import Cluster
+from servers.process import started_at, sweep
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 NAMESPACE = "node-tests"
@@ -152,8 +156,36 @@ def test_the_machine_sees_only_one_link_of_the_node(cluster: Cluster) -> None:
     links = {path.name for path in Path("/sys/class/net").iterdir()}
     rules = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
 
-    assert {link for link in links if link.startswith(("dpp-", "cni", "veth"))} == {
-        cluster.layout.machine_link
-    }
+    seen = {link for link in links if link.startswith(("dpp-", "cni", "veth"))}
+    assert cluster.layout.machine_link in seen
+    assert all(link.startswith("dpp-host") for link in seen), "others may run clusters here too"
     assert "kube-proxy" not in rules.stdout
     assert "dpp" not in rules.stdout
+
+
+def test_a_run_that_was_killed_leaves_nothing_after_the_next_sweep(cluster: Cluster) -> None:
+    script = (
+        "import time; from cluster.node import start_cluster; c = start_cluster(); "
+        "print(c.layout.machine_link, c.layout.name, c.keeper.process.pid, flush=True); "
+        "time.sleep(300)"
+    )
+    support = Path(__file__).parent.parent / "support"
+    run = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(support)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    link, name, keeper = run.stdout.readline().split()
+    assert Path("/sys/class/net", link).exists()
+
+    run.send_signal(signal.SIGKILL)
+    run.wait(10)
+    ended = sweep()
+
+    assert {"etcd", "kube-apiserver", "node"} <= set(ended)
+    assert started_at(int(keeper)) is None
+    wait_for(lambda: not Path("/sys/class/net", link).exists(), "the link's end")
+    assert cluster.keeper.is_running
+    assert name != cluster.layout.name

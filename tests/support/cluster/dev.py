@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cluster.binaries import HELM, require
 from cluster.images import IMAGES
-from cluster.node import COMPONENTS, Cluster, remove_cgroups, start_cluster
+from cluster.node import COMPONENTS, Cluster, remove_dead_cgroups, start_cluster
 from servers.process import CACHE, RECORDS, ServerMissingError, end_record, started_at, sweep
 
 KEPT = CACHE / "cluster.json"
@@ -64,8 +64,7 @@ def down() -> int:
         if record["owner_pid"] == 0 and record["name"] in COMPONENTS:
             end_record(path)
             print(f"ended {record['name']}")
-    if KEPT.exists():
-        remove_cgroups(json.loads(KEPT.read_text())["name"])
+    remove_dead_cgroups()
     KEPT.unlink(missing_ok=True)
     return 0
 

@@ -3,9 +3,10 @@
 The node (containerd, kubelet, kube-proxy, DNS) runs behind `node_init`, in its own process, mount
 and network namespaces: when that one process ends, all of it is gone, also after a killed run
 (`servers.process.sweep` ends it by its record). On the machine itself only a link to the node is
-made, which goes with it, and cgroups below /dpp-node-N. Several clusters can run side by side.
+made, which goes with it, and cgroups named like its folder. Several clusters can run side by side.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from signal import SIGKILL
+from tempfile import gettempdir
 
 from cluster.archives import write_archive
 from cluster.binaries import COREDNS, KUBELET, PAUSE, PROXY, SCHEDULER, require
@@ -32,6 +34,7 @@ from cluster.node_files import (
     build_network,
 )
 from servers.process import (
+    CACHE,
     HOST,
     Server,
     ServerMissingError,
@@ -88,7 +91,7 @@ class Cluster:
         self.keeper.stop()
         self.plane.remove()
         shutil.rmtree(self.layout.folder, ignore_errors=True)
-        remove_cgroups(self.layout.name)
+        remove_dead_cgroups()
 
 
 def start_cluster(owner_pid: int | None = None, api_flags: Sequence[str] = ()) -> Cluster:
@@ -96,10 +99,9 @@ def start_cluster(owner_pid: int | None = None, api_flags: Sequence[str] = ()) -
     _check_machine()
     binaries = {recipe.name: require(recipe) for recipe in (SCHEDULER, KUBELET, PROXY, COREDNS)}
     pause = require(PAUSE)
-    layout = Layout(_choose_number(), make_folder("node"))
-    keeper = _start_keeper(layout, owner_pid)
+    remove_dead_cgroups()
+    layout, keeper = _found_node(owner_pid)
     try:
-        _make_link(layout, keeper)
         plane = start_control_plane(layout.machine_address, owner_pid, api_flags)
     except BaseException:
         keeper.remove()
@@ -118,9 +120,11 @@ def start_cluster(owner_pid: int | None = None, api_flags: Sequence[str] = ()) -
     return cluster
 
 
-def remove_cgroups(name: str) -> None:
-    """Remove the empty groups of a node that is gone."""
-    for top in CGROUPS.glob(f"*/{name}"):
+def remove_dead_cgroups() -> None:
+    """Remove the groups of nodes whose folder is gone; those of other running nodes stay."""
+    for top in CGROUPS.glob("*/dpp-node-*"):
+        if Path(gettempdir(), top.name).exists():
+            continue
         for folder, _, _ in os.walk(top, topdown=False):
             try:
                 os.rmdir(folder)
@@ -136,12 +140,24 @@ def _check_machine() -> None:
         raise ServerMissingError(MISSING_COMMANDS.format(names=", ".join(missing)))
 
 
+def _found_node(owner_pid: int | None) -> tuple[Layout, Server]:
+    """Take a number that no other cluster has, and start the node's first process with its link."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        layout = Layout(_choose_number(), make_folder("node"))
+        keeper = _start_keeper(layout, owner_pid)
+        try:
+            _make_link(layout, keeper)
+        except BaseException:
+            keeper.remove()
+            raise
+    return layout, keeper
+
+
 def _choose_number() -> int:
-    """Take the first number whose link is free, and bury groups of nodes that are gone."""
     for number in range(MOST_CLUSTERS):
-        layout = Layout(number, Path("/"))
-        if not Path("/sys/class/net", layout.machine_link).exists():
-            remove_cgroups(layout.name)
+        if not Path("/sys/class/net", Layout(number, Path("/")).machine_link).exists():
             return number
     raise ServerMissingError(f"{MOST_CLUSTERS} clusters run here already; `make cluster-down`")
 
@@ -232,7 +248,7 @@ def _write_node(cluster: Cluster, binaries: dict[str, Path]) -> None:
         "link": layout.link,
         "node_address": layout.node_address,
         "pod_range": POD_RANGE,
-        "cgroups": [str(group / layout.name) for group in CGROUPS.iterdir() if group.is_dir()],
+        "cgroups": [str(group / layout.group) for group in CGROUPS.iterdir() if group.is_dir()],
         "first": "containerd",
         "socket": str(layout.socket),
         "parts": _build_parts(layout, binaries, kubeconfigs),

@@ -29,6 +29,11 @@ class Layout:
         return f"dpp-node-{self.number}"
 
     @property
+    def group(self) -> str:
+        """Its groups for CPU and memory; no other node ever has the same."""
+        return self.folder.name
+
+    @property
     def link(self) -> str:
         """The node's end of its link to the machine."""
         return f"dpp-node{self.number}"
@@ -114,7 +119,7 @@ def build_kubelet(layout: Layout, authority: Path, certificate: Path, key: Path)
         "containerRuntimeEndpoint": f"unix://{layout.socket}",
         "failCgroupV1": False,
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{layout.name}",
+        "cgroupRoot": f"/{layout.group}",
         "failSwapOn": False,
         "enforceNodeAllocatable": [],
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%"},
