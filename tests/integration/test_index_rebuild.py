@@ -129,6 +129,8 @@ def test_an_index_that_is_down_changes_nothing_and_is_caught_up_later(
 
 
 def test_the_command_shows_the_lag_and_builds_anew(ferret: Ferret, tmp_path: Path) -> None:
+    with ferret.client() as client:
+        client.drop_database("dpp")  # the commands' own database; other tests may have filled it
     shop = make_sqlite_shop(tmp_path)
     shop.execute("INSERT INTO orders (no, line, item, price) VALUES (1, 1, 'pen', 2)")
     extraction = make_extraction(shop, tmp_path, [{"name": "customers", "key": ["id"]}])
