@@ -182,10 +182,9 @@ def test_a_run_that_was_killed_leaves_nothing_after_the_next_sweep(cluster: Clus
 
     run.send_signal(signal.SIGKILL)
     run.wait(10)
-    ended = sweep()
+    sweep()  # another run's sweep may have been faster
 
-    assert {"etcd", "kube-apiserver", "node"} <= set(ended)
-    assert started_at(int(keeper)) is None
+    wait_for(lambda: started_at(int(keeper)) is None, "the end of the node's first process")
     wait_for(lambda: not Path("/sys/class/net", link).exists(), "the link's end")
     assert cluster.keeper.is_running
     assert name != cluster.layout.name
