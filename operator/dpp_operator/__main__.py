@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import kopf
 
@@ -160,10 +161,14 @@ def _run(operator: Operator, worker: Worker) -> None:
         operator.list_again()
     worker.start(settings.workers)
     threading.Thread(target=operator.keep_listing, name="lists", daemon=True).start()
+    identity: Any = (
+        settings.pod_name
+    )  # else kopf asks for the account's name, and an image has none
     kopf.run(
         registry=build_registry(Inbox(operator.objects, operator.queue)),
         settings=build_kopf_settings(settings.request_seconds),
         standalone=True,
+        identity=identity,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
     )
