@@ -1,8 +1,8 @@
-"""Secrets from Vault or OpenBao (KV version 2) by AppRole or Token. hvac's only home.
+"""Secrets from Vault or OpenBao (KV version 2) by AppRole, Token or a pod's own token. hvac's only home.
 
 Called by `adapters.secrets` when a role's secret lies in Vault. A login serves all reads of a
 process; a refused token is replaced once by logging in again. Not here: which secret belongs to
-which role, leases, Kubernetes logins.
+which role, leases.
 
     settings = read_vault_settings(environment)          # None without VAULT_ADDR
     with open_vault(settings, retry=retrying(RetryPolicy(), what="vault")) as read_path:
@@ -22,7 +22,7 @@ import requests
 
 from dpp_core import logs
 from dpp_core.errors import CredentialsMissingError, DppError, InternalError, VaultUnavailableError
-from dpp_extractor.adapters.vault_login import VaultSettings, read_token
+from dpp_extractor.adapters.vault_login import VaultSettings, read_pod_token, read_token
 from dpp_extractor.guard.failures import VAULT, Failure, Handling, find_failure, names_of
 from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
 
@@ -150,15 +150,27 @@ class _Session:
                 timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
                 session=self._http,
             )
-            if settings.role_id:
-                answer = client.auth.approle.login(
-                    role_id=settings.role_id,
-                    secret_id=settings.secret_id or None,
-                    mount_point=settings.approle_mount,
-                )
+            answer = self._ask_for_token(client)
+            if answer is not None:
                 logs.register_secret(answer["auth"]["client_token"])
             self._client = client
         return self._client
+
+    def _ask_for_token(self, client: Any) -> Any:
+        settings = self._settings
+        if settings.kubernetes_role:
+            return client.auth.kubernetes.login(
+                role=settings.kubernetes_role,
+                jwt=read_pod_token(settings),
+                mount_point=settings.kubernetes_mount,
+            )
+        if settings.role_id:
+            return client.auth.approle.login(
+                role_id=settings.role_id,
+                secret_id=settings.secret_id or None,
+                mount_point=settings.approle_mount,
+            )
+        return None
 
     def _call(self, call: Callable[[], T], where: str) -> T:
         def once() -> T:

@@ -17,7 +17,8 @@ from dpp_core.errors import CredentialsMissingError
 class VaultSettings:
     """How to reach Vault and who we are there; secrets never show in its repr.
 
-    Either `token` (or `token_file`) or `role_id` with `secret_id`. `mount` is the KV engine's.
+    Either `token` (or `token_file`), or `role_id` with `secret_id`, or in a pod `kubernetes_role` with the file of the
+    pod's own token. `mount` is the KV engine's.
     """
 
     address: str
@@ -29,16 +30,21 @@ class VaultSettings:
     token_file: str = ""
     role_id: str = field(default="", repr=False)
     secret_id: str = field(default="", repr=False)
+    kubernetes_role: str = ""
+    kubernetes_mount: str = "kubernetes"
+    kubernetes_token_file: str = ""
 
     @property
     def method(self) -> str:
+        if self.kubernetes_role:
+            return "Kubernetes"
         return "AppRole" if self.role_id else "Token"
 
 
 def read_vault_settings(environment: Mapping[str, str]) -> VaultSettings | None:
     """Read VAULT_ADDR, VAULT_NAMESPACE, VAULT_CACERT, VAULT_KV_MOUNT, VAULT_APPROLE_MOUNT and the
     login: VAULT_ROLE_ID with VAULT_SECRET_ID, or VAULT_TOKEN; each of the three also as `*_FILE`.
-    None without VAULT_ADDR.
+    In a pod the operator sets VAULT_KUBERNETES_ROLE, _MOUNT and _TOKEN_FILE. None without VAULT_ADDR.
 
     Raises CredentialsMissingError for an address that is not a URL, or a login that is not
     complete.
@@ -57,6 +63,9 @@ def read_vault_settings(environment: Mapping[str, str]) -> VaultSettings | None:
         token_file=environment.get("VAULT_TOKEN_FILE", ""),
         role_id=_value_or_file(environment, "VAULT_ROLE_ID"),
         secret_id=_value_or_file(environment, "VAULT_SECRET_ID"),
+        kubernetes_role=environment.get("VAULT_KUBERNETES_ROLE", "").strip(),
+        kubernetes_mount=environment.get("VAULT_KUBERNETES_MOUNT", "kubernetes").strip("/"),
+        kubernetes_token_file=environment.get("VAULT_KUBERNETES_TOKEN_FILE", ""),
     )
     _check_login(settings)
     return settings
@@ -79,7 +88,12 @@ def _check_login(settings: VaultSettings) -> None:
             "VAULT_ROLE_ID is given without VAULT_SECRET_ID.",
             fix="Give both, or VAULT_TOKEN.",
         )
-    if not (settings.role_id or settings.token or settings.token_file):
+    if settings.kubernetes_role and not settings.kubernetes_token_file:
+        raise CredentialsMissingError(
+            "VAULT_KUBERNETES_ROLE is given without VAULT_KUBERNETES_TOKEN_FILE.", fix="Give both."
+        )
+    own = settings.kubernetes_role or settings.role_id
+    if not (own or settings.token or settings.token_file):
         raise CredentialsMissingError(
             f"There is no login for Vault at {settings.address}.",
             fix="Set VAULT_ROLE_ID and VAULT_SECRET_ID, or VAULT_TOKEN (each also as *_FILE).",
@@ -92,11 +106,18 @@ def read_token(settings: VaultSettings) -> str:
     """The token to begin with: read anew from its file each time, since an agent may have renewed
     it.
     """
-    if settings.role_id:
+    if settings.role_id or settings.kubernetes_role:
         return ""
     if settings.token:
         return settings.token
     token = _read_text(settings.token_file, "VAULT_TOKEN_FILE")
+    logs.register_secret(token)
+    return token
+
+
+def read_pod_token(settings: VaultSettings) -> str:
+    """The pod's own token: read anew from its file at each login, since the kubelet renews it."""
+    token = _read_text(settings.kubernetes_token_file, "VAULT_KUBERNETES_TOKEN_FILE")
     logs.register_secret(token)
     return token
 
