@@ -5,9 +5,11 @@ anything (names are deterministic, statuses have one manager), but would do ever
 """
 
 import os
+import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +103,7 @@ def main() -> int:
     metrics = Metrics()
     operator = Operator(
         settings=settings,
-        kube=open_kube(settings.request_seconds),
+        kube=open_kube(settings.request_seconds, build_kill_hook(settings.kill_after_writes)),
         metrics=metrics,
         objects=Objects(),
         queue=Queue(time.monotonic),
@@ -172,6 +174,19 @@ def _run(operator: Operator, worker: Worker) -> None:
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
     )
+
+
+def build_kill_hook(after_writes: int) -> Callable[[], None]:
+    """Build the test seam: the process is killed right after its n-th write; 0 does nothing."""
+    left = after_writes
+
+    def hook() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
 
 
 def _read_index_uri(settings: OperatorSettings) -> str:

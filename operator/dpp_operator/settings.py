@@ -32,6 +32,8 @@ class OperatorSettings(BaseModel):
     index_uri: str = ""
     """Where heartbeats are read from; empty = nowhere, runs then show no progress."""
     index_uri_file: str = ""
+    kill_after_writes: int = Field(default=0, ge=0)
+    """Test seam: the process kills itself right after so many writes to the API server; 0 = never."""
     namespace: str = "default"
     pod_name: str = "dpp-operator"
 

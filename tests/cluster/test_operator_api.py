@@ -42,7 +42,7 @@ def kubeconfig(plane: ControlPlane) -> Path:
 
 @pytest.fixture(scope="module")
 def operator(kubeconfig: Path) -> Iterator[OperatorProcess]:
-    process = start_operator(kubeconfig, policy_fields([f"op-{n}" for n in range(20)]))
+    process = start_operator(kubeconfig, policy_fields([f"op-{n}" for n in range(40)]))
     try:
         yield process
     finally:
@@ -244,6 +244,75 @@ def test_an_operator_that_is_killed_goes_on_where_it_was(
     )
     assert len(plane.kubectl.list(XRUN, tenant)) == 1
     assert len(plane.kubectl.list("jobs", tenant)) == 1
+
+
+WRITES_OF_A_RUN = 8
+
+
+@pytest.mark.parametrize("write", range(1, WRITES_OF_A_RUN + 1))
+def test_killed_right_after_any_write_nothing_is_made_twice_or_lost(
+    plane: ControlPlane, operator: OperatorProcess, kubeconfig: Path, tenant: str, write: int
+) -> None:
+    """The process ends itself behind the n-th write (Events count); a fresh one goes on."""
+    operator.server.stop()
+    one = {"DPP_NAMESPACES": tenant}
+    doomed = start_operator(
+        kubeconfig, policy_fields([tenant]), DPP_KILL_AFTER_WRITES=str(write), **one
+    )
+    fresh = start_operator(kubeconfig, None, **one)
+    try:
+        plane.kubectl.apply(place(build_extraction(), tenant))
+        if write <= 3:
+            wait_for(lambda: not doomed.server.is_running, "the kill", 30)
+            fresh.write_policy(policy_fields([tenant]))
+        end_pod(plane.kubectl, tenant)
+        if write > 3:
+            wait_for(lambda: not doomed.server.is_running, "the kill", 30)
+            fresh.write_policy(policy_fields([tenant]))
+
+        wait_for(
+            lambda: condition(plane.kubectl, tenant, "LastRunSucceeded").get("status") == "True",
+            "the end",
+            60,
+        )
+        assert len(plane.kubectl.list(XRUN, tenant)) == 1
+        assert len(plane.kubectl.list("jobs", tenant)) == 1
+        wait_for(lambda: "activeRun" not in plane.kubectl.get(DX, "acme", tenant)["status"], "rest")
+    finally:
+        doomed.server.remove()
+        fresh.server.remove()
+        operator.server.start()
+
+
+def test_an_idle_fleet_is_not_written_through_two_listings(
+    plane: ControlPlane, kubeconfig: Path, tenant: str
+) -> None:
+    process = start_operator(
+        kubeconfig, policy_fields([tenant]), DPP_NAMESPACES=tenant, DPP_RESYNC_SECONDS="3"
+    )
+    try:
+        fleet = []
+        for number in range(50):
+            thing = place(build_extraction(), tenant)
+            thing["metadata"]["name"] = f"acme-{number}"
+            thing["spec"]["schedule"]["firstRun"] = "Scheduled"
+            fleet.append(thing)
+        plane.kubectl.apply(*fleet)
+        wait_for(lambda: len(list_writes(plane, tenant)) >= 50, "a status each", 60)
+        listings = count(process, "dpp_resyncs_total")
+        before = list_writes(plane, tenant)
+
+        wait_for(lambda: count(process, "dpp_resyncs_total") >= listings + 2, "two listings", 60)
+
+        assert list_writes(plane, tenant) == before
+        assert len(before) == 50
+    finally:
+        process.server.remove()
+
+
+def count(process: OperatorProcess, metric: str) -> float:
+    lines = process.ask("/metrics")[1].splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metric))
 
 
 def test_probes_and_metrics_answer(operator: OperatorProcess) -> None:

@@ -6,7 +6,7 @@ failures become TemporaryFailure (with what Retry-After asked for), all others I
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
@@ -85,23 +85,26 @@ class Kube(Protocol):
         ...
 
 
-def open_kube(request_seconds: float) -> "KubeClient":
-    """Log in as the pod's service account, else as the kubeconfig says."""
+def open_kube(request_seconds: float, on_write: Callable[[], None] = lambda: None) -> "KubeClient":
+    """Log in as the pod's service account, else as the kubeconfig says; `on_write` is called after each write."""
     configuration = Configuration()
     loading: Any = login
     try:
         loading.load_incluster_config(client_configuration=configuration)
     except loading.ConfigException:
         loading.load_kube_config(client_configuration=configuration)
-    return KubeClient(configuration, request_seconds)
+    return KubeClient(configuration, request_seconds, on_write)
 
 
 class KubeClient:
     """A `Kube` over HTTP; safe for many threads."""
 
-    def __init__(self, configuration: Configuration, request_seconds: float) -> None:
+    def __init__(
+        self, configuration: Configuration, request_seconds: float, on_write: Callable[[], None]
+    ) -> None:
         self._configuration = configuration
         self._seconds = request_seconds
+        self._on_write = on_write
         self._rest: Any = RESTClientObject(configuration)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
@@ -183,7 +186,10 @@ class KubeClient:
             return None
         if response.status >= 300:
             raise _build_error(response.status, response.read(), response.headers, method, path)
-        return json.loads(response.read()) if response.read() else {}
+        answer: Object = json.loads(response.read()) if response.read() else {}
+        if method != "GET":
+            self._on_write()
+        return answer
 
     def _login(self) -> dict[str, str]:
         known: Any = self._configuration.auth_settings()
