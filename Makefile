@@ -16,7 +16,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--no-emit-package dpp-core
 PYTEST_ARGS ?=
 
-.PHONY: help setup bench-run check format format-check lint types contracts unit generated test test-spark \
+.PHONY: help setup bench-run check format format-check lint types contracts unit generated test model test-spark \
 	servers cluster-up cluster-shell cluster-down images e2e charts crds docs-reference demo dev-up dev-down lock clean
 
 help: ## Print this list
@@ -55,8 +55,13 @@ unit: setup ## Run the unit tests and the laws of the repository
 test: setup servers ## Set up everything that is missing and run every test
 	@$(PY) -m pytest -m "not spark and not cluster" $(PYTEST_ARGS)
 
-model: setup ## Go through every bounded world of the commit protocol and its mutants, in full; print the tables (about 15 minutes)
+model: setup ## Go through every bounded world of the commit protocol, its mutants and 10,000 stories (half an hour); SEED=n tells one
+ifdef SEED
+	@PYTHONPATH=tests/support $(PY) -m simulation.story $(SEED)
+else
 	@PYTHONPATH=tests/support $(PY) -m commit_model.report --full
+	@PYTHONPATH=tests/support $(PY) -m simulation.many
+endif
 
 test-spark: setup $(SPARK)/.ready ## Prove that Spark reads the tables too (needs Java 17; brings 500 MB)
 	@$(PY) -m pytest tests/spark -m spark -s --timeout 900 $(PYTEST_ARGS)

@@ -26,6 +26,9 @@ _SEED: Final = Entry(
 )
 _WHOLE: Final = Entry(slot=9, lane=LIVE, seq=1, kind="replace", run="seed", rows=(0,))
 
+_DEEP: Final = ("append", "replace", "reset")
+"""In full these meet two strangers and one mishap, the others one stranger and both a fault and a crash."""
+
 _A: Final = Slot("run-a")
 _B: Final = Slot("run-b")
 _RESET: Final = Slot("run-r", epoch=1)
@@ -51,8 +54,8 @@ def build_scenarios(*, in_full: bool) -> tuple[Scenario, ...]:
             each,
             actions=tuple(Action),
             end_tick=each.start_tick,
-            foreign=2 if in_full else 1,
-            has_one_mishap=not in_full,
+            foreign=2 if in_full and each.name in _DEEP else 1,
+            has_one_mishap=not in_full or each.name in _DEEP,
         )
         for each in kinds
     ]
