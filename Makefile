@@ -16,7 +16,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--no-emit-package dpp-core
 PYTEST_ARGS ?=
 
-.PHONY: help setup bench-run check format format-check lint types contracts unit generated test model test-spark \
+.PHONY: help setup bench-run bench-log check format format-check lint types contracts unit generated test model test-spark \
 	servers cluster-up cluster-shell cluster-down images e2e charts crds docs-reference demo dev-up dev-down lock clean
 
 help: ## Print this list
@@ -74,6 +74,9 @@ $(SPARK)/.ready: requirements/spark.txt
 
 bench-run: setup servers ## Read a million rows from PostgreSQL; print speed and memory as one table
 	@$(PY) tests/support/bench.py $(ROWS)
+
+bench-log: setup servers ## Count and time what a commit costs at 10 and at 10,000 commits; print one table
+	@$(PY) tests/support/log_bench.py
 
 servers: setup ## Install and build the real servers that the tests talk to
 	@$(PY) tests/support/build.py
