@@ -15,8 +15,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 CACHE = Path(os.environ.get("DPP_DEV_CACHE", Path.home() / ".cache" / "dpp-dev"))
 RECORDS = CACHE / "running"
@@ -170,7 +172,9 @@ def sweep() -> list[str]:
     """
     swept = []
     for path in sorted(RECORDS.glob("*.json")):
-        record = json.loads(path.read_text())
+        record = _read_record(path)
+        if record is None:
+            continue
         owner_lives = record["owner_pid"] == 0 or (
             started_at(record["owner_pid"]) == record["owner_started"]
         )
@@ -182,18 +186,31 @@ def sweep() -> list[str]:
 
 def end_record(path: Path) -> None:
     """End the process that a record names, if it is still that process, and forget both."""
-    record = json.loads(path.read_text())
+    record = _read_record(path)
+    if record is None:
+        return
     pid = record["pid"]
     if started_at(pid) == record["started"]:
-        os.kill(pid, signal.SIGCONT)
-        os.kill(pid, record["stop_signal"])
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, record["stop_signal"])
         deadline = time.monotonic() + 10
         while started_at(pid) == record["started"] and time.monotonic() < deadline:
             time.sleep(0.05)
         if started_at(pid) == record["started"]:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     shutil.rmtree(record["folder"], ignore_errors=True)
     path.unlink(missing_ok=True)
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """Read a record; None when another run's sweep, or its server's end, took it away meanwhile."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return record
 
 
 def _record_path(pid: int) -> Path:
@@ -213,7 +230,9 @@ def _write_record(server: Server) -> None:
         "folder": str(server.folder),
         "stop_signal": int(server.stop_signal),
     }
-    _record_path(pid).write_text(json.dumps(record))
+    unfinished = RECORDS / f"{pid}.unfinished"
+    unfinished.write_text(json.dumps(record))
+    unfinished.replace(_record_path(pid))
 
 
 def started_at(pid: int) -> str | None:
