@@ -59,10 +59,7 @@ def explore(*, in_full: bool, say: Callable[[str], None] = print) -> Explored:
 def hunt(mutant: Mutant) -> Searched:
     """Search a mutant's scenario under its rules; it must find a violation."""
     scenarios = {each.name: each for each in build_scenarios(in_full=False)}
-    scenario = scenarios[mutant.scenario]
-    if not mutant.has_strangers:
-        scenario = replace(scenario, actions=())
-    return search(scenario, mutant.rules)
+    return search(replace(scenarios[mutant.scenario], **mutant.changes), mutant.rules)
 
 
 def describe_hunt(mutant: Mutant, found: Searched) -> str:

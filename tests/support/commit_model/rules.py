@@ -7,11 +7,11 @@ stop being one when production changes. Nothing of the protocol is written down 
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from dpp_extractor.publish import protocol
 
@@ -75,11 +75,11 @@ def driven_by(patched: ModuleType) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A wrong protocol and the scenario whose search must find it out."""
+    """A wrong protocol and the scenario whose search must find it out, with what is changed in it."""
 
     rules: Rules
     scenario: str
-    has_strangers: bool = True
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 _PATCHES: Final = {
@@ -135,7 +135,11 @@ def build_mutants() -> tuple[Mutant, ...]:
     return (
         Mutant(deleting, "append"),
         *patched.values(),
-        Mutant(Rules("plain PUT with a lease", is_plain_put=True), "append, days", False),
+        Mutant(
+            Rules("plain PUT with a lease", is_plain_put=True),
+            "append, days",
+            {"actions": (), "last_start_tick": 3},
+        ),
         Mutant(Rules("next low = max(cursor)", is_low_the_greatest=True), "source"),
         Mutant(Rules("head read after the snapshot", is_view_first=True), "source, all"),
         Mutant(Rules("horizon of writing transactions only", is_horizon_of_writers=True), "source"),

@@ -71,8 +71,9 @@ def build_scenarios(*, in_full: bool) -> tuple[Scenario, ...]:
         )
         for each in kinds
     ]
-    passing[0] = replace(passing[0], last_start_tick=passing[0].start_tick + 1)
-    if not in_full:
+    if in_full:
+        passing[0] = replace(passing[0], last_start_tick=passing[0].start_tick + 1)
+    else:
         passing = [each for each in passing if each.name != "lanes, days"]
     return (*still, *passing, _birth(), *_moving(in_full=in_full))
 
