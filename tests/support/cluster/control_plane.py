@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from signal import SIGKILL
 from typing import Protocol
 
 import httpx
@@ -205,6 +206,7 @@ def _build_api_server(plane: ControlPlane, binary: Path, etcd_port: int, owner_p
         folder=plane.folder,
         ready=partial(answers, f"{plane.url}/readyz", plane),
         owner_pid=owner_pid,
+        stop_signal=SIGKILL,  # in order it would wait for every watch; what it answered is in etcd
         host=plane.address,
     )
 
