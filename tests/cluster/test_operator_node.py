@@ -4,6 +4,7 @@ Jobs run the real image with the real Vault agent, reading a real PostgreSQL int
 process of this machine with the rights of the chart, but in the first test, where the chart installs its image.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from cluster import charts
-from cluster.kubectl import wait_for
+from cluster.kubectl import RefusedError, wait_for
 from cluster.operator_process import OperatorProcess, install_account, start_operator
 from cluster.stage import CUSTOMERS, ORDERS, Stage
 from servers.proxy import Mode
@@ -255,3 +256,117 @@ def test_no_secret_is_seen_by_kubernetes(stage: Stage, begin: Begin) -> None:
 
     assert stage.database.password not in seen
     assert stage.store.secret_key not in seen
+
+
+def test_direct_delivery_logs_in_with_the_pods_own_token(stage: Stage, begin: Begin) -> None:
+    begin()
+
+    path = f"distributors/{stage.tenant}/erp"
+    apply(stage, credentials={"path": path, "delivery": "Direct"})
+
+    wait_condition(stage, "LastRunSucceeded", "True")
+    assert count_rows(stage, "orders") == ORDERS
+    pod = stage.cluster.kubectl.list("pods", stage.tenant)[0]
+    assert "initContainers" not in pod["spec"]
+
+
+def test_a_bucket_that_is_away_is_waited_for(stage: Stage, begin: Begin) -> None:
+    stage.store_proxy.mode = Mode.REFUSE
+    begin()
+    apply(stage, run={"attempts": 5})
+    wait_for(lambda: run_status(stage).get("exitCode") == 26, "the first try's end", 120)
+
+    stage.store_proxy.mode = Mode.PASS
+
+    wait_condition(stage, "LastRunSucceeded", "True")
+
+
+def test_a_run_whose_pod_is_evicted_goes_on(stage: Stage, begin: Begin) -> None:
+    """Kubernetes gives it another pod; was it done before it went, its lost report is asked for by another try."""
+    stage.source.mode = Mode.HANG
+    begin()
+    apply(stage)
+    kubectl = stage.cluster.kubectl
+    pod = wait_for(
+        lambda: [
+            p for p in kubectl.list("pods", stage.tenant) if p["status"]["phase"] == "Running"
+        ],
+        "a running pod",
+        60,
+    )[0]
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod["metadata"]["name"], "namespace": stage.tenant},
+    }
+
+    place = f"/api/v1/namespaces/{stage.tenant}/pods/{pod['metadata']['name']}/eviction"
+    kubectl.run("create", "--raw", place, "-f", "-", text=json.dumps(eviction))
+    stage.source.mode = Mode.PASS
+
+    wait_condition(stage, "LastRunSucceeded", "True")
+    assert count_rows(stage, "orders") == ORDERS
+    assert len(kubectl.list("extractionruns", stage.tenant)) == 1
+
+
+def test_a_cancelled_run_stops_its_pod(stage: Stage, begin: Begin) -> None:
+    stage.source.mode = Mode.HANG
+    begin()
+    apply(stage)
+    kubectl = stage.cluster.kubectl
+    run = wait_for(
+        lambda: (
+            condition(stage, "Running").get("status") == "True"
+            and kubectl.list("extractionruns", stage.tenant)
+        ),
+        "a run",
+        60,
+    )[0]["metadata"]["name"]
+
+    patch = '{"spec": {"cancel": "not now"}}'
+    kubectl.run("patch", "xrun", run, "-n", stage.tenant, "--type=merge", "-p", patch)
+
+    wait_for(lambda: run_status(stage).get("reason") == "Cancelled", "the end", 60)
+    wait_for(lambda: not kubectl.list("pods", stage.tenant), "no pods", 90)
+
+
+def test_two_tenants_cannot_reach_each_other(stage: Stage, begin: Begin) -> None:
+    """Every attempt to name what belongs to another is refused before anything starts."""
+    begin()
+    attempts: list[dict[str, Any]] = [
+        {"distributor": "other"},
+        {"credentials": {"path": "distributors/other/erp"}},
+        {"credentials": {"path": f"distributors/{stage.tenant}"}},
+        {"credentials": {"path": f"distributors/{stage.tenant}x/erp"}},
+        {"destination": {"profile": "lake-of-other"}},
+        *(
+            {"source": {"erp": "generic-sql", "database": {**database(stage), "host": host}}}
+            for host in ("erp.other.example", "169.254.169.254", "127.0.0.1", "10.96.0.1")
+        ),
+        {"source": {"erp": "generic-sql", "database": {**database(stage), "engine": "sqlite"}}},
+    ]
+    for number, spec in enumerate(attempts):
+        thing = stage.build_extraction(f"try-{number}")
+        thing["spec"] |= spec
+        try:
+            stage.cluster.kubectl.apply(thing)
+        except RefusedError:
+            continue
+        wait_for(
+            lambda name=f"try-{number}": is_stalled(stage, name), f"attempt {number} refused", 30
+        )
+
+    assert stage.cluster.kubectl.list("jobs", stage.tenant) == []
+
+
+def database(stage: Stage) -> dict[str, Any]:
+    found: dict[str, Any] = stage.build_extraction()["spec"]["source"]["database"]
+    return found
+
+
+def is_stalled(stage: Stage, name: str) -> bool:
+    found = stage.cluster.kubectl.get(DX, name, stage.tenant).get("status", {})
+    return any(
+        each["type"] == "Stalled" and each["status"] == "True"
+        for each in found.get("conditions", ())
+    )
