@@ -33,7 +33,7 @@ class Figures:
         each_ms = self.seconds / max(self.seeds, 1) * 1000
         return (
             f"{self.seeds:,} seeds, {len(self.broken)} broken: {self.commits:,} commits, {self.calls:,} calls, "
-            f"{self.lasting} tables taken away, {each_ms:.1f} ms of processor time a seed\\n  ends: {ends}"
+            f"{self.lasting} tables taken away, {each_ms:.1f} ms of processor time a seed\n  ends: {ends}"
         )
 
 
