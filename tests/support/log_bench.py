@@ -26,7 +26,7 @@ from dpp_extractor.publish.draft import Draft
 from dpp_extractor.publish.fold import Asked, advance
 from dpp_extractor.publish.head import find_head
 from dpp_extractor.publish.identity import build_identity
-from dpp_extractor.publish.keys import Stream, table_prefix
+from dpp_extractor.publish.keys import Stream, claim_key, table_prefix
 from dpp_extractor.run import run
 from run_bench import APPEND, Bench
 from servers.s3 import S3Server, start_s3
@@ -229,9 +229,20 @@ def print_costs(rounds: int = 30) -> bool:
                 costs = [log.measure(is_seq_known=is_seq_known) for _ in range(rounds)]
                 is_within = _print_row(commits, is_seq_known, costs)
                 holds &= is_within or not is_seq_known
+            print(f"| | a plain GET | 1 | | | {_plain_get(log)} | | |", flush=True)
     limit = f"{HEAD_REQUESTS} + {FILE_REQUESTS} + {TAIL_REQUESTS} requests, {OVERHEAD_SECONDS * 1000:.0f} ms"
     print(f"\nBounds with the seq known: {limit}: {'held' if holds else 'NOT held'}.")
     return holds
+
+
+def _plain_get(log: Log, rounds: int = 100) -> str:
+    """Time one small GET by the same client: what this machine asks for a request just now."""
+    store, times = log.store(), []
+    for _ in range(rounds):
+        began_at = time.perf_counter()
+        store.get(claim_key(STREAM))
+        times.append(time.perf_counter() - began_at)
+    return f"{statistics.median(times) * 1000:.1f} / {min(times) * 1000:.1f}"
 
 
 def _print_row(commits: int, is_seq_known: bool, costs: list[Cost]) -> bool:
