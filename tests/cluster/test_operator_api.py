@@ -285,8 +285,9 @@ def test_killed_right_after_any_write_nothing_is_made_twice_or_lost(
 
 
 def test_an_idle_fleet_is_not_written_through_two_listings(
-    plane: ControlPlane, kubeconfig: Path, tenant: str
+    plane: ControlPlane, operator: OperatorProcess, kubeconfig: Path, tenant: str
 ) -> None:
+    operator.server.stop()  # two operators with two policies would each write theirs
     process = start_operator(
         kubeconfig, policy_fields([tenant]), DPP_NAMESPACES=tenant, DPP_RESYNC_SECONDS="3"
     )
@@ -308,6 +309,7 @@ def test_an_idle_fleet_is_not_written_through_two_listings(
         assert len(before) == 50
     finally:
         process.server.remove()
+        operator.server.start()
 
 
 def count(process: OperatorProcess, metric: str) -> float:
