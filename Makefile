@@ -16,7 +16,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--no-emit-package dpp-core
 PYTEST_ARGS ?=
 
-.PHONY: help setup bench-run bench-log check format format-check lint types contracts unit generated test model test-spark \
+.PHONY: help setup bench-run bench-log check format format-check lint types contracts unit generated test model faults test-spark \
 	servers cluster-up cluster-shell cluster-down images e2e charts crds docs-reference demo dev-up dev-down lock clean
 
 help: ## Print this list
@@ -62,6 +62,9 @@ else
 	@PYTHONPATH=tests/support $(PY) -m commit_model.report --full
 	@PYTHONPATH=tests/support $(PY) -m simulation.many
 endif
+
+faults: setup servers ## Kill runs, lose answers, pause attempts, let others write; print one table (half an hour); STEP=, SEED= try one case
+	@$(PY) tests/support/faults.py $(if $(STEP),--step "$(STEP)") $(if $(SEED),--seed "$(SEED)")
 
 test-spark: setup $(SPARK)/.ready ## Prove that Spark reads the tables too (needs Java 17; brings 500 MB)
 	@$(PY) -m pytest tests/spark -m spark -s --timeout 900 $(PYTEST_ARGS)

@@ -1,13 +1,13 @@
 """Strangers at our table: what another writer does between head and commit, or before the next run."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import deltalake
 import pyarrow as pa
 import pytest
-from deltalake import CommitProperties, DeltaTable
+from deltalake import DeltaTable
 
+import strangers
 from dpp_core.errors import StreamError, TemporaryFailure
 from dpp_core.handover import Unit
 from dpp_core.names import Reason
@@ -15,6 +15,7 @@ from dpp_extractor.adapters.folder import open_folder
 from dpp_extractor.publish.admit import admit
 from dpp_extractor.publish.hooks import Hooks, wait_never
 from dpp_extractor.publish.keys import table_prefix
+from strangers import Act, Stranger
 from table import IDENTITY, NUMBERS, STREAM, TableWriter, number_rows
 
 
@@ -34,88 +35,57 @@ def ids(writer: TableWriter) -> list[int]:
     return sorted(table(writer).to_pyarrow_table().column("id").to_pylist())
 
 
-def append(writer: TableWriter) -> None:
-    deltalake.write_deltalake(table(writer), number_rows([900]), mode="append")
-
-
-def compact(writer: TableWriter) -> None:
-    table(writer).optimize.compact()
-
-
-def delete(writer: TableWriter) -> None:
-    table(writer).delete("id < 5")
-
-
-def delete_and_compact(writer: TableWriter) -> None:
-    delete(writer)
-    compact(writer)
-
-
-def checkpoint(writer: TableWriter) -> None:
-    table(writer).create_checkpoint()
-
-
-def vacuum(writer: TableWriter) -> None:
-    table(writer).vacuum(retention_hours=24 * 7, dry_run=False)
-
-
-def add_column(writer: TableWriter) -> None:
-    wider = number_rows([901]).append_column("extra", pa.array(["x"]))
-    deltalake.write_deltalake(table(writer), wider, mode="append", schema_mode="merge")
-
-
-def overwrite(writer: TableWriter) -> None:
-    deltalake.write_deltalake(table(writer), number_rows([900]), mode="overwrite")
-
-
-def restore(writer: TableWriter) -> None:
-    table(writer).restore(0)
-
-
-def add_constraint(writer: TableWriter) -> None:
-    table(writer).alter.add_constraint({"positive": "id >= 0"})
-
-
-def strip_properties(writer: TableWriter) -> None:
-    table(writer).alter.set_table_properties({"delta.logRetentionDuration": "interval 1 days"})
-
-
-def take_our_txn(writer: TableWriter) -> None:
-    deltalake.write_deltalake(
-        table(writer),
-        number_rows([900]),
-        mode="append",
-        commit_properties=CommitProperties(app_transactions=[deltalake.Transaction("dpp", 99)]),
+def let_in(writer: TableWriter, act: Act) -> None:
+    """Have a stranger do one thing to the table."""
+    folder = Path(f"{writer.store.uri}/{table_prefix(STREAM)}")
+    remove, put = (
+        (lambda key: (folder / key).unlink()),
+        (lambda key, body: write(folder, key, body)),
     )
+    act(Stranger(str(folder), {}, remove, put))
+
+
+def write(folder: Path, key: str, body: bytes) -> None:
+    (folder / key).write_bytes(body)
 
 
 BUILT_ON = {
-    "append": append,
-    "compaction": compact,
-    "delete": delete,
-    "delete and compaction": delete_and_compact,
-    "checkpoint": checkpoint,
-    "vacuum": vacuum,
-    "new column": add_column,
+    "append": strangers.append,
+    "compaction": strangers.compact,
+    "z-order": strangers.z_order,
+    "delete": strangers.delete,
+    "delete and compaction": strangers.delete_and_compact,
+    "update": strangers.update,
+    "merge": strangers.merge,
+    "checkpoint": strangers.checkpoint,
+    "vacuum": strangers.vacuum,
+    "log clean-up": strangers.clean_up,
+    "log cut off": strangers.clean_log,
+    "new property": strangers.add_property,
+    "new column": strangers.add_column,
 }
 REFUSED = {
-    "overwrite": (overwrite, Reason.STREAM_FOREIGN_CHANGE),
-    "restore": (restore, Reason.STREAM_RESTORED),
-    "constraint": (add_constraint, Reason.STREAM_FOREIGN_CHANGE),
-    "properties": (strip_properties, Reason.STREAM_FOREIGN_CHANGE),
-    "our transaction id": (take_our_txn, Reason.STREAM_FOREIGN_CHANGE),
+    "overwrite": (strangers.overwrite, Reason.STREAM_FOREIGN_CHANGE),
+    "restore": (strangers.restore, Reason.STREAM_RESTORED),
+    "constraint": (strangers.add_constraint, Reason.STREAM_FOREIGN_CHANGE),
+    "feature": (strangers.add_feature, Reason.STREAM_FOREIGN_CHANGE),
+    "properties": (strangers.strip_properties, Reason.STREAM_FOREIGN_CHANGE),
+    "append only": (strangers.make_append_only, Reason.STREAM_FOREIGN_CHANGE),
+    "our transaction id": (strangers.take_our_txn, Reason.STREAM_FOREIGN_CHANGE),
+    "another table id": (strangers.change_table_id, Reason.STREAM_FOREIGN_CHANGE),
 }
+HEALED = ("overwrite", "restore", "properties", "append only", "our transaction id")
 built_on = pytest.mark.parametrize("act", BUILT_ON.values(), ids=BUILT_ON)
 refused = pytest.mark.parametrize(("act", "reason"), REFUSED.values(), ids=REFUSED)
 
 
 @built_on
 def test_a_replace_leaves_no_stale_row_whatever_was_done_before_its_commit(
-    act: Callable[[TableWriter], None], writer: TableWriter
+    act: Act, writer: TableWriter
 ):
     head = writer.head()
     draft = writer.draft(head, number_rows([500, 501]), kind="replace")
-    act(writer)
+    let_in(writer, act)
 
     committed = writer.commit(head, draft)
 
@@ -125,12 +95,10 @@ def test_a_replace_leaves_no_stale_row_whatever_was_done_before_its_commit(
 
 
 @built_on
-def test_an_append_keeps_what_was_done_before_its_commit(
-    act: Callable[[TableWriter], None], writer: TableWriter
-):
+def test_an_append_keeps_what_was_done_before_its_commit(act: Act, writer: TableWriter):
     head = writer.head()
     draft = writer.draft(head, number_rows([500]))
-    act(writer)
+    let_in(writer, act)
     between = ids(writer)
 
     writer.commit(head, draft)
@@ -139,8 +107,8 @@ def test_an_append_keeps_what_was_done_before_its_commit(
 
 
 @built_on
-def test_the_next_run_goes_on_after_it(act: Callable[[TableWriter], None], writer: TableWriter):
-    act(writer)
+def test_the_next_run_goes_on_after_it(act: Act, writer: TableWriter):
+    let_in(writer, act)
     between = ids(writer)
 
     committed = writer.add(number_rows([500]))
@@ -151,11 +119,11 @@ def test_the_next_run_goes_on_after_it(act: Callable[[TableWriter], None], write
 
 @refused
 def test_a_commit_is_refused_and_changes_nothing_when_the_table_is_not_ours_any_more(
-    act: Callable[[TableWriter], None], reason: Reason, writer: TableWriter
+    act: Act, reason: Reason, writer: TableWriter
 ):
     head = writer.head()
     draft = writer.draft(head, number_rows([500]), kind="replace")
-    act(writer)
+    let_in(writer, act)
     between, version = ids(writer), table(writer).version()
 
     with pytest.raises(StreamError) as caught:
@@ -166,10 +134,8 @@ def test_a_commit_is_refused_and_changes_nothing_when_the_table_is_not_ours_any_
 
 
 @refused
-def test_the_next_run_is_refused_too(
-    act: Callable[[TableWriter], None], reason: Reason, writer: TableWriter
-):
-    act(writer)
+def test_the_next_run_is_refused_too(act: Act, reason: Reason, writer: TableWriter):
+    let_in(writer, act)
     unit = Unit(dataset="orders", object="public.orders")
 
     with pytest.raises(StreamError) as caught:
@@ -178,9 +144,9 @@ def test_the_next_run_is_refused_too(
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("act", [overwrite, restore, strip_properties])
-def test_a_reset_heals_it(act: Callable[[TableWriter], None], writer: TableWriter):
-    act(writer)
+@pytest.mark.parametrize("act", [REFUSED[name][0] for name in HEALED], ids=HEALED)
+def test_a_reset_heals_it(act: Act, writer: TableWriter):
+    let_in(writer, act)
     unit = Unit(dataset="orders", object="public.orders", epoch=1)
     head = writer.head()
     admission = admit(head, unit, IDENTITY)
@@ -197,7 +163,7 @@ def test_columns_that_moved_while_ours_move_too_mean_another_try(writer: TableWr
     head = writer.head()
     rows = number_rows([500]).append_column("ours", pa.array([1.5]))
     draft = writer.draft(head, rows)
-    add_column(writer)
+    let_in(writer, strangers.add_column)
 
     with pytest.raises(TemporaryFailure) as caught:
         writer.commit(head, draft)
@@ -206,11 +172,12 @@ def test_columns_that_moved_while_ours_move_too_mean_another_try(writer: TableWr
 
 
 def test_a_stranger_in_every_gap_does_not_stop_a_replace(writer: TableWriter):
-    acts = [append, compact, delete, append, compact]
+    names = ("append", "compaction", "delete", "append", "compaction")
+    acts = [BUILT_ON[name] for name in names]
 
     def stranger(point: str) -> None:
         if point == "commit_sent" and acts:
-            acts.pop()(writer)
+            let_in(writer, acts.pop())
 
     head = writer.head()
     draft = writer.draft(head, number_rows([500]), kind="replace")
