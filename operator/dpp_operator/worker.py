@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from dpp_core import logs
 from dpp_core.errors import DppError
-from dpp_core.names import KIND_EXTRACTION
 from dpp_core.policy import Policy
 from dpp_core.status import ExtractionStatus
 from dpp_operator.apply import Hands, carry_out
@@ -119,28 +118,10 @@ def _find_denials(
 
 def _find_circuits(extraction: Object, policy: Policy, hands: Hands) -> tuple[datetime, ...]:
     """Find until when others with the same secret keep it from being used, because the source refused it."""
-    secret = _find_secret(extraction)
-    if secret is None:
-        return ()
-    found = []
-    for other in hands.objects.list_all(KIND_EXTRACTION):
-        is_other = other["metadata"]["uid"] != extraction["metadata"]["uid"]
-        if (
-            is_other
-            and _find_secret(other) == secret
-            and (other.get("status") or {}).get("lastRun")
-        ):
-            until = find_circuit(read_status(other), policy.backoff)
-            if until is not None:
-                found.append(until)
-    return tuple(found)
-
-
-def _find_secret(extraction: Object) -> tuple[str, str] | None:
-    spec = extraction.get("spec") or {}
-    path = (spec.get("credentials") or {}).get("path")
-    host = ((spec.get("source") or {}).get("database") or {}).get("host")
-    return (path, host or "") if path else None
+    others = hands.objects.list_sharing(extraction)
+    ended = [each for each in others if (each.get("status") or {}).get("lastRun")]
+    circuits = (find_circuit(read_status(each), policy.backoff) for each in ended)
+    return tuple(until for until in circuits if until is not None)
 
 
 def read_status(extraction: Object) -> ExtractionStatus:

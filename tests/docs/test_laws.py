@@ -17,7 +17,11 @@ MOST_MODULE_LINES = 400
 MOST_TEST_LINES = 600
 MOST_FUNCTION_LINES = 40
 MOST_ENTRY_LINES = 90
-ENTRY_FILES = ("extractor_image/dpp_extractor/unit.py", "extractor_image/dpp_extractor/run.py")
+ENTRY_FILES = (
+    "extractor_image/dpp_extractor/unit.py",
+    "extractor_image/dpp_extractor/run.py",
+    "operator/dpp_operator/reconcile/extraction.py",
+)
 ADDRESSES = re.compile(
     r"pypi\.org|pythonhosted\.org|proxy\.golang\.org|sum\.golang\.org|registry\.npmjs\.org"
     r"|(?:index|static)\.crates\.io|deb\.debian\.org|archive\.ubuntu\.com|repo\d?\.maven\.org"

@@ -27,6 +27,14 @@ def find_key(thing: Object) -> Key | None:
     return (metadata["namespace"], name) if name else None
 
 
+def find_secret(extraction: Object) -> tuple[str, str] | None:
+    """Find which secret is sent to which host; extractions that share both share a circuit."""
+    spec = extraction.get("spec") or {}
+    path = (spec.get("credentials") or {}).get("path")
+    host = ((spec.get("source") or {}).get("database") or {}).get("host")
+    return (path, host or "") if path else None
+
+
 class Objects:
     """Objects by kind and name, and by the extraction they belong to; safe for many threads."""
 
@@ -34,6 +42,7 @@ class Objects:
         self._lock = threading.Lock()
         self._by_name: dict[tuple[str, str, str], Object] = {}
         self._by_key: dict[tuple[str, Key], set[str]] = {}
+        self._by_secret: dict[tuple[str, str], set[Key]] = {}
 
     def store(self, thing: Object) -> bool:
         """Keep an object; False when the same or a newer state is known."""
@@ -84,6 +93,13 @@ class Objects:
         with self._lock:
             return [thing for name, thing in self._by_name.items() if name[0] == kind]
 
+    def list_sharing(self, extraction: Object) -> list[Object]:
+        """List the other extractions that send the same secret to the same host."""
+        secret, own = find_secret(extraction), find_key(extraction)
+        with self._lock:
+            keys = sorted(self._by_secret.get(secret, ())) if secret else []
+            return [self._by_name[(KIND_EXTRACTION, *key)] for key in keys if key != own]
+
     def list_keys(self) -> set[Key]:
         """List every extraction that anything is known of."""
         with self._lock:
@@ -100,6 +116,8 @@ class Objects:
         key = find_key(thing)
         if key is not None:
             self._by_key.setdefault((thing["kind"], key), set()).add(thing["metadata"]["name"])
+        if thing["kind"] == KIND_EXTRACTION and key and (secret := find_secret(thing)):
+            self._by_secret.setdefault(secret, set()).add(key)
         return True
 
     def _drop(self, thing: Object) -> None:
@@ -115,6 +133,8 @@ class Objects:
             names.discard(known["metadata"]["name"])
             if not names:
                 self._by_key.pop(place, None)
+            if known["kind"] == KIND_EXTRACTION and (secret := find_secret(known)):
+                self._by_secret.get(secret, set()).discard(key)
 
 
 def _name(thing: Object) -> tuple[str, str, str]:

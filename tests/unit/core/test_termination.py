@@ -359,7 +359,6 @@ REASONS = [
     "Accepted",
     "NotYetKnown",
     "Idle",
-    "RunPending",
     "RunUnderWay",
     "RunStarted",
     "RunSucceeded",
@@ -381,7 +380,6 @@ REASONS = [
     "ReportLost",
     "Cancelled",
     "ExtractionMissing",
-    "PolicyChanged",
     "PolicyRejected",
 ]
 
