@@ -15,6 +15,7 @@ from dpp_core.status import ExtractionStatus, RunSummary
 
 ONCE_MORE: Final = (21, 70)
 """Codes that get one more try, and no more: an injection that was skipped, our own bug."""
+INTERNAL: Final = 70
 MORE_MEMORY: Final = 28
 AUTH_REFUSED: Final = 22
 FENCED: Final = 27
@@ -49,14 +50,16 @@ def should_try_again(code: int, earlier_codes: tuple[int, ...], most_tries: int)
     """Say whether the same run gets another try after this code.
 
     Temporary codes up to `most_tries` of all tries; 21 and 70 once, 28 once with more memory; every other code never.
+    A code that is not in the table counts as 70.
     """
+    code, *earlier = (each if each in EXIT_CODES else INTERNAL for each in (code, *earlier_codes))
     tries = len(earlier_codes) + 1
     if tries >= most_tries + _EXTRA_TRIES:
         return False
     if is_temporary(code):
         return tries < most_tries
     if code in (*ONCE_MORE, MORE_MEMORY):
-        return code not in earlier_codes
+        return code not in earlier
     return False
 
 

@@ -23,7 +23,14 @@ def test_each_code_gets_as_many_tries_as_its_row_says(code: int) -> None:
     assert len(codes) == (2 if is_temporary(code) else MORE.get(code, 0))
 
 
-@given(st.lists(st.sampled_from(sorted(EXIT_CODES)), max_size=30), st.integers(1, 10))
+@pytest.mark.parametrize("code", [1, 99, 137, 255])
+def test_a_code_that_is_not_in_the_table_counts_as_our_own_bug(code: int) -> None:
+    assert should_try_again(code, (), 3)
+    assert not should_try_again(code, (code,), 3)
+    assert not should_try_again(code, (70,), 3)
+
+
+@given(st.lists(st.sampled_from([*sorted(EXIT_CODES), 1, 99]), max_size=30), st.integers(1, 10))
 def test_no_mix_of_codes_tries_for_ever(codes: list[int], most: int) -> None:
     tried: tuple[int, ...] = ()
     for code in codes:
