@@ -12,7 +12,7 @@ from dpp_operator.reconcile.facts import Raw, Trouble
 
 _IMAGE: Final = re.compile(r"Err.*Image|ImagePull|InvalidImageName|RegistryUnavailable")
 _AWAY: Final = re.compile(
-    r"connection refused|no such host|i/o timeout|deadline exceeded|sealed|Code: 5\d\d|connection reset",
+    r"connection refused|no such host|i/o timeout|deadline exceeded|sealed|Code: 5\d\d|connection reset|\bEOF\b",
     re.IGNORECASE,
 )
 _DENIED: Final = re.compile(r"Code: 4\d\d")

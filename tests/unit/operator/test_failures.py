@@ -385,11 +385,20 @@ def test_an_agent_that_is_denied_gets_one_more_try() -> None:
     assert world.condition("CredentialsValid")["status"] == "False"
 
 
-def test_a_vault_that_is_away_is_waited_for_like_any_outage() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "dial tcp 10.0.0.1:8200: connect: connection refused",
+        'error="Put \\"http://10.0.0.1:8200/v1/auth/kubernetes/login\\": EOF"',
+        "Error making API request. Code: 503. Errors: * Vault is sealed",
+    ],
+    ids=["nobody listens", "a proxy before it closes", "sealed"],
+)
+def test_a_vault_that_is_away_is_waited_for_like_any_outage(said: str) -> None:
     world = begin()
 
     for _ in range(2):
-        end_with_agent(world, "dial tcp 10.0.0.1:8200: connect: connection refused")
+        end_with_agent(world, said)
         world.wait(minutes=2)
     world.end_job()
     world.step()
