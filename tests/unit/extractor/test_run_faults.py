@@ -71,6 +71,7 @@ def _count_puts(unit: Any) -> int:
     return store.count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [APPEND, REPLACE], ids=["append", "replace"])
 @pytest.mark.parametrize("is_applied", [True, False], ids=["answer lost", "put lost"])
 def test_whichever_put_is_lost_the_table_is_the_same_and_no_run_fails(

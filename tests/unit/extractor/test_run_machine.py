@@ -181,5 +181,5 @@ class RunMachine(RuleBasedStateMachine):
         self.history |= {_version(row) for row in self.bench.source_rows()}
 
 
-TestRuns = pytest.mark.timeout(600)(RunMachine.TestCase)
+TestRuns = pytest.mark.slow(pytest.mark.timeout(600)(RunMachine.TestCase))
 TestRuns.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
