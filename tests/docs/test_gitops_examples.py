@@ -244,13 +244,27 @@ def test_kinds_come_before_tenants_and_tenants_before_extractions() -> None:
         if each["metadata"]["name"] != "dpp"
     }  # fmt: skip
     after = {
-        each["metadata"]["name"]: [before["name"] for before in each["spec"].get("dependsOn", ())]
+        (each["kind"], each["metadata"]["name"]): [
+            before["name"] for before in each["spec"].get("dependsOn", ())
+        ]
         for each in (*load_all("Kustomization"), *load_all("HelmRelease"))
     }
 
     assert waves["dpp-operator"] < waves["dpp-tenant-acme"] < waves["acme"]
-    assert after["dpp-tenant-acme"] == ["dpp"]
-    assert after["acme"] == ["dpp"]
+    assert after["HelmRelease", "dpp-tenant-acme"] == ["dpp"]
+    assert after["Kustomization", "acme"] == ["dpp"]
+    assert after["Kustomization", "dpp"] == ["dpp-kinds"]
+
+
+def test_flux_applies_the_kinds_from_their_own_folder_and_never_prunes_them() -> None:
+    """Flux leaves symbolic links out of what it fetches, and the chart has the kinds by one."""
+    (kinds,) = [each for each in load_all("Kustomization") if each["metadata"]["name"] == "dpp-kinds"]  # fmt: skip
+    (operator,) = [each for each in load_all("HelmRelease") if each["metadata"]["name"] == "dpp"]
+
+    assert (ROOT / "charts" / "dpp-operator" / "files" / "crds").is_symlink()
+    assert (ROOT / kinds["spec"]["path"]).resolve() == ROOT / "crds"
+    assert kinds["spec"]["prune"] is False
+    assert operator["spec"]["values"]["crds"] == {"install": False}
 
 
 def test_extractions_are_compared_by_the_server_because_it_fills_in_datasets() -> None:
