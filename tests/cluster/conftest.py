@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,15 @@ from cluster.images import EXTRACTOR, OPERATOR, Image, build_image
 from cluster.kubectl import wait_for
 from cluster.node import Cluster
 from cluster.stage import Stage, set_stage
-from servers.postgres import Database
+from cluster.trial import Told, format_told
+from servers.postgres import Database, Postgres
 from servers.process import ServerMissingError
 from servers.s3 import S3Server
 from servers.vault import VaultServer
 
 HERE = Path(__file__).parent
 CRDS = HERE.parent.parent / "crds"
+TOLD = pytest.StashKey[list[Told]]()
 _numbers = itertools.count(1)
 
 
@@ -26,6 +29,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.cluster)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TOLD] = []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print what was told of each failure, and after how many seconds."""
+    if config.stash[TOLD]:
+        terminalreporter.section("from cause to status")
+        for line in format_told(config.stash[TOLD]):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def told(request: pytest.FixtureRequest) -> list[Told]:
+    """Give the list of what was told, printed at the end of the session."""
+    return request.config.stash[TOLD]
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +114,16 @@ def stage(
     """Give a tenant of its own, ready to extract; see `cluster.stage.Stage`."""
     tenant = f"acme-{next(_numbers)}"
     return set_stage(cluster_with_kinds, credentials, database, s3_server, tenant)
+
+
+@pytest.fixture(scope="session")
+def make_stage(
+    cluster_with_kinds: Cluster, credentials: Credentials, postgres: Postgres, s3_server: S3Server
+) -> Callable[[], Stage]:
+    """Give a call that makes a tenant; its database goes with the server."""
+
+    def make() -> Stage:
+        tenant, database = f"acme-{next(_numbers)}", postgres.create_database()
+        return set_stage(cluster_with_kinds, credentials, database, s3_server, tenant)
+
+    return make

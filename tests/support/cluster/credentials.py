@@ -6,16 +6,18 @@ address; pods reach it through a proxy at the machine's address of the cluster.
 
 import base64
 import importlib.util
+import json
 import sys
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import hvac
 
 from cluster.archives import write_archive
-from cluster.injector import AGENT_IMAGE
+from cluster.injector import AGENT_IMAGE, EXTRAS_FILE
 from cluster.node import Cluster
 from servers.process import Server, ServerMissingError, free_port
 from servers.proxy import Proxy
@@ -24,6 +26,8 @@ from servers.vault import VaultServer
 REVIEWER = "vault-reviewer"
 MOUNT = "kubernetes"
 WEBHOOK = "dpp-test-injector"
+AWAY_LABEL = "dpp.test/injector"
+"""Label of a namespace; with the value `away` nobody answers the webhook for its pods."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,17 @@ class Credentials:
     injector: Server
     client: hvac.Client
     address: str
+    extras_file: Path
+    extras: dict[str, Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def change_pods(self, namespace: str, **extra: Any) -> None:
+        """Change what the injector does to a namespace's pods; see `injector.answer_review`."""
+        with self.lock:
+            self.extras[namespace] = extra
+            unfinished = self.extras_file.with_suffix(".unfinished")
+            unfinished.write_text(json.dumps(self.extras))
+            unfinished.rename(self.extras_file)
 
     def put_secret(self, path: str, content: Mapping[str, Any]) -> None:
         """Write a secret below the KV mount `secret`."""
@@ -72,7 +87,8 @@ def connect_vault(cluster: Cluster, vault: VaultServer) -> Credentials:
     agent = write_archive(cluster.layout.folder / "agent.tar", AGENT_IMAGE, _find_agent())
     cluster.load_image(agent)
     injector = _start_injector(cluster, address)
-    return Credentials(vault, proxy, injector, client, address)
+    extras_file = cluster.plane.authority.folder / EXTRAS_FILE
+    return Credentials(vault, proxy, injector, client, address, extras_file)
 
 
 def _find_agent() -> Path:
@@ -146,27 +162,40 @@ def _start_injector(cluster: Cluster, vault_address: str) -> Server:
 
 
 def build_webhook(url: str, bundle: str, failure_policy: str = "Ignore") -> dict[str, Any]:
-    """Give the webhook's registration; `Ignore` is the default of Vault's own chart."""
+    """Give the webhook's registration; `Ignore` is the default of Vault's own chart.
+
+    For a namespace with the label `AWAY_LABEL: away` it is asked where nobody listens.
+    """
+    nowhere = "https://127.0.0.1:9/mutate"
+    here = _build_hook("injector", url, "NotIn", bundle, failure_policy)
+    away = _build_hook("away", nowhere, "In", bundle, failure_policy)
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
         "metadata": {"name": WEBHOOK},
-        "webhooks": [
+        "webhooks": [here, away],
+    }
+
+
+def _build_hook(
+    name: str, url: str, operator: str, bundle: str, failure_policy: str
+) -> dict[str, Any]:
+    return {
+        "name": f"{name}.dpp.test",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"url": url, "caBundle": bundle},
+        "failurePolicy": failure_policy,
+        "sideEffects": "None",
+        "timeoutSeconds": 5,
+        "namespaceSelector": {
+            "matchExpressions": [{"key": AWAY_LABEL, "operator": operator, "values": ["away"]}]
+        },
+        "rules": [
             {
-                "name": "injector.dpp.test",
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {"url": url, "caBundle": bundle},
-                "failurePolicy": failure_policy,
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-                "rules": [
-                    {
-                        "apiGroups": [""],
-                        "apiVersions": ["v1"],
-                        "operations": ["CREATE"],
-                        "resources": ["pods"],
-                    }
-                ],
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE"],
+                "resources": ["pods"],
             }
         ],
     }

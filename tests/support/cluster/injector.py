@@ -25,7 +25,11 @@ SERVICE_ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 OWN_TOKEN_FOLDER = "/var/run/secrets/vault.hashicorp.com/serviceaccount"
 DEFAULT_USER, DEFAULT_GROUP = 100, 1000
 
+TRY_LABEL = "extraction.dpp.dev/try"
+EXTRAS_FILE = "extras.json"
+
 Json = dict[str, Any]
+NO_EXTRAS: Mapping[str, Json] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +200,20 @@ def _find_token(pod: Json, asked: Asked) -> tuple[Json, str]:
     raise ValueError("could not find a service account token that the agent could log in with")
 
 
-def answer_review(review: Json, vault_address: str) -> Json:
-    """Answer an AdmissionReview of a pod; a pod that cannot be served is refused with the reason."""
+def answer_review(review: Json, vault_address: str, extras: Mapping[str, Json] = NO_EXTRAS) -> Json:
+    """Answer an AdmissionReview of a pod; a pod that cannot be served is refused with the reason.
+
+    `extras` holds for a namespace what else a test does to its pods: another `vault_address`, more
+    operations in `patch`, and with `first_try_only` these for the first try of a run alone.
+    """
     request = review["request"]
     response: Json = {"uid": request["uid"], "allowed": True}
+    extra = extras.get(request.get("namespace", ""), {})
+    marks = request["object"].get("metadata", {}).get("labels") or {}
     try:
-        patch = build_patch(request["object"], vault_address)
+        patch = build_patch(request["object"], extra.get("vault_address", vault_address))
+        if not extra.get("first_try_only") or marks.get(TRY_LABEL) == "1":
+            patch = [*patch, *extra.get("patch", ())]
     except (ValueError, KeyError, StopIteration) as error:
         response |= {"allowed": False, "status": {"message": f"error injecting: {error}"}}
         patch = []
@@ -211,13 +223,21 @@ def answer_review(review: Json, vault_address: str) -> Json:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
 
 
+def read_extras(folder: Path) -> Mapping[str, Json]:
+    """Read what tests do to the pods of their namespaces now."""
+    file = folder / EXTRAS_FILE
+    extras: Mapping[str, Json] = json.loads(file.read_text()) if file.exists() else NO_EXTRAS
+    return extras
+
+
 def serve(address: str, port: int, folder: Path, vault_address: str) -> None:
     """Serve until the process is ended; `folder` holds injector.crt and injector.key."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = json.dumps(answer_review(json.loads(body), vault_address)).encode()
+            review = answer_review(json.loads(body), vault_address, read_extras(folder))
+            answer = json.dumps(review).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))

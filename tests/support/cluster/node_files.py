@@ -124,6 +124,7 @@ def build_kubelet(layout: Layout, authority: Path, certificate: Path, key: Path)
         "enforceNodeAllocatable": [],
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
+        "volumeStatsAggPeriod": "10s",
         "serializeImagePulls": False,
         "clusterDomain": CLUSTER_DOMAIN,
         "clusterDNS": [DNS_SERVICE_ADDRESS],

@@ -7,6 +7,7 @@ It stands before any of the real servers. Nothing is thrown by chance: a test sa
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,7 @@ class Mode(StrEnum):
     REFUSE = "refuse"  # closes new connections at once
     LOSE_ANSWERS = "lose-answers"  # the server gets the request; its answer never arrives
     HANG = "hang"  # accepts, then nothing moves in either direction
+    HOLD = "hold"  # the same, but what was sent arrives when the mode changes
 
 
 @dataclass(slots=True)
@@ -98,6 +100,8 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
+                while self.mode is Mode.HOLD:
+                    time.sleep(0.05)
                 if self.mode is Mode.HANG:
                     continue
                 if is_answer and not self._let_through(chunk, link):

@@ -104,3 +104,21 @@ def test_a_pod_without_a_token_is_refused_with_the_reason(volume: str) -> None:
 
     assert response["allowed"] is False
     assert "service account token" in response["status"]["message"]
+
+
+@pytest.mark.parametrize(("number", "is_changed"), [("1", True), ("2", False)])
+def test_a_tests_own_change_is_for_its_namespace_and_for_the_first_try(
+    number: str, is_changed: bool
+) -> None:
+    pod = {"metadata": {"labels": {"extraction.dpp.dev/try": number}}, "spec": {}}
+    change = {"op": "add", "path": "/spec/hostNetwork", "value": True}
+    extras = {"acme": {"patch": [change], "first_try_only": True}}
+
+    answers = [
+        answer_review({"request": {"uid": "1", "namespace": name, "object": pod}}, ADDRESS, extras)[
+            "response"
+        ]
+        for name in ("acme", "other")
+    ]
+
+    assert ["patch" in answer for answer in answers] == [is_changed, False]
