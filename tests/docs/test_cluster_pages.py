@@ -1,5 +1,6 @@
-"""The page of the first distributor shows what is shown: columns of the kinds, conditions and names of the operator."""
+"""Pages of the cluster hold: columns, conditions and names as shown, and a row for each failure that is tried."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,23 @@ def test_the_reasons_of_the_first_hour_exist() -> None:
 
     assert len(named) > 5
     assert set(named) <= {reason.value for reason in Reason}
+
+
+def list_stories(file: str) -> list[str]:
+    """List the stories that a module of the cluster tests tells, without importing it."""
+    for node in ast.walk(ast.parse((ROOT / "tests" / "cluster" / file).read_text())):
+        target = getattr(node, "target", None) or next(iter(getattr(node, "targets", ())), None)
+        if getattr(target, "id", "") == "STORIES" and isinstance(node, ast.Assign | ast.AnnAssign):
+            assert isinstance(node.value, ast.Dict)
+            return [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
+    return []
+
+
+@pytest.mark.parametrize("file", ["test_failures_node.py", "test_failures_life_cycle.py"])
+def test_every_failure_that_is_tried_on_a_node_has_its_row_and_no_other(file: str) -> None:
+    page = (ROOT / "docs" / "cluster-failures.md").read_text(encoding="utf-8")
+    section = page.partition(file)[2].partition("\n## ")[0]
+
+    rows = re.findall(r"^\| ([^|]+) \|", section, flags=re.M)
+
+    assert sorted(set(rows) - {"Broken", "What happens"}) == sorted(list_stories(file))
