@@ -66,7 +66,7 @@ endif
 faults: setup servers ## Kill runs, lose answers, pause attempts, let others write; print one table (half an hour); STEP=, SEED= try one case
 	@$(PY) tests/support/faults.py $(if $(STEP),--step "$(STEP)") $(if $(SEED),--seed "$(SEED)")
 
-test-spark: setup $(SPARK)/.ready ## Prove that Spark reads the tables too (needs Java 17; brings 500 MB)
+test-spark: setup $(SPARK)/.ready ## Let Spark read the tables, and write to them between runs (needs Java 17; brings 500 MB)
 	@$(PY) -m pytest tests/spark -m spark -s --timeout 900 $(PYTEST_ARGS)
 
 $(SPARK)/.ready: requirements/spark.txt

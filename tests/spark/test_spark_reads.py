@@ -6,15 +6,12 @@ import pytest
 
 from equality import Row, compare, current_state
 from shops import Extraction, make_extraction, make_sqlite_shop
-from spark import read_with_spark, why_missing
+from spark import Spark
 
 CUSTOMERS = {"name": "customers", "key": ["id"]}
 ORDERS = {"name": "orders", "key": ["no", "line"], "incremental": {"cursor": "updated_at"}}
 
-pytestmark = [
-    pytest.mark.spark,
-    pytest.mark.skipif(bool(why_missing()), reason=why_missing() or "Spark is there"),
-]
+pytestmark = pytest.mark.spark
 
 
 def add_order(extraction: Extraction, no: int, price: str) -> None:
@@ -29,7 +26,9 @@ def print_rows(title: str, rows: list[Row]) -> None:
         print("  " + "  ".join(f"{name}={cell!r}" for name, cell in row.items()))
 
 
-def test_spark_reads_a_full_and_an_incremental_table_as_the_source_has_them(tmp_path: Path) -> None:
+def test_spark_reads_a_full_and_an_incremental_table_as_the_source_has_them(
+    spark: Spark, tmp_path: Path
+) -> None:
     shop = make_sqlite_shop(tmp_path)
     extraction = make_extraction(shop, tmp_path, [CUSTOMERS, ORDERS])
     add_order(extraction, 1, "1.25")
@@ -43,8 +42,7 @@ def test_spark_reads_a_full_and_an_incremental_table_as_the_source_has_them(tmp_
     extraction.wait_for_lag()
     extraction.run()
 
-    tables = [extraction.table("customers"), extraction.table("orders")]
-    customers, orders = read_with_spark(tables)
+    customers, orders = (spark.read(extraction.table(name)) for name in ("customers", "orders"))
 
     print_rows("customers, read by Spark", customers)
     print_rows("orders, every version, read by Spark", orders)

@@ -1,23 +1,40 @@
-"""Read Delta tables with Spark and leave their rows in a file; run by `spark.py` in Spark's own venv.
+"""One Spark with Delta that does what it is told until its input ends; run by `spark.py` in Spark's own venv.
 
-`spark_rows.py OUT TABLE...` writes one pickled list of rows a table. Instants come back aware (UTC),
-timestamps without zone naive, as the other readers give them.
+Takes pickled pairs (verb, text) from its input and answers each with a pickled pair (problem, answer): `read` gives
+the rows of a table, `sql` carries out a statement. Instants come back aware (UTC), timestamps without zone naive, as
+the other readers give them. Whatever Spark and Java print goes to the error stream: the output is for answers alone.
 """
 
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 
-def main(target: str, tables: list[str]) -> None:
+def main() -> None:
     os.environ["TZ"] = "UTC"
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
     session = open_session()
-    read = [read_rows(session, table) for table in tables]
+    verbs: dict[str, Callable[[Any, str], Any]] = {"read": read_rows, "sql": carry_out}
+    while True:
+        try:
+            verb, text = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            break
+        pickle.dump(answer(session, verbs[verb], text), answers)
+        answers.flush()
     session.stop()
-    Path(target).write_bytes(pickle.dumps(read))
+
+
+def answer(session: Any, act: Callable[[Any, str], Any], text: str) -> tuple[str, Any]:
+    """Do one thing; a failure is an answer too, so that the next test still has its Spark."""
+    try:
+        return "", act(session, text)
+    except Exception as error:  # noqa: BLE001 - Spark's errors are of many trees; all are told
+        return f"{type(error).__name__}: {error}"[:3000], None
 
 
 def open_session() -> Any:
@@ -41,6 +58,10 @@ def open_session() -> Any:
     return configure_spark_with_delta_pip(builder).getOrCreate()
 
 
+def carry_out(session: Any, statement: str) -> None:
+    session.sql(statement).collect()
+
+
 def read_rows(session: Any, table: str) -> list[dict[str, Any]]:
     frame = session.read.format("delta").load(table)
     instants = {field.name for field in frame.schema if field.dataType.typeName() == "timestamp"}
@@ -57,4 +78,4 @@ def aware(cell: Any, is_instant: bool) -> Any:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main()
