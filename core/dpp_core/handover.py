@@ -15,7 +15,7 @@ from dpp_core.errors import SpecError
 from dpp_core.names import PROTOCOL, Reason, RunOutcome, UnitOutcome
 
 REQUEST_LIMIT_BYTES: Final = 128 * 1024
-FEATURES: Final = frozenset({"database", "replace", "append"})
+FEATURES: Final = frozenset({"database", "replace", "append", "maintain"})
 """What this version understands; a request that must be understood beyond it is refused with exit 20."""
 
 

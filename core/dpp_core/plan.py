@@ -151,7 +151,7 @@ def _build_request(extraction: Extraction, policy: Policy, run: ExtractionRun) -
         seconds=(settings and settings.deadline_seconds) or policy.defaults.deadline_seconds
     )
     return RunRequest(
-        must_understand=tuple(sorted({"database", *(unit.write.lower() for unit in units)})),
+        must_understand=_list_features(run, units),
         run_id=run.metadata.name,
         correlation_id=_choose_correlation_id(run),
         cluster=policy.cluster,
@@ -175,6 +175,14 @@ def _build_request(extraction: Extraction, policy: Policy, run: ExtractionRun) -
         image=run.spec.image or "",
         policy_digest=compute_policy_digest(policy),
     )
+
+
+def _list_features(run: ExtractionRun, units: Sequence[Unit]) -> tuple[str, ...]:
+    """List what the image must understand; one that does not know upkeep would read the source instead."""
+    features = {"database", *(unit.write.lower() for unit in units)}
+    if run.spec.type == "Maintain":
+        features.add("maintain")
+    return tuple(sorted(features))
 
 
 def _choose_correlation_id(run: ExtractionRun) -> str:

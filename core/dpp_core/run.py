@@ -28,7 +28,7 @@ from dpp_core.spec.fields import (
 )
 
 RunType = Literal["Scheduled", "Manual", "Backfill", "Replay", "Shadow", "Validate", "Maintain"]
-RUN_TYPES_READY: Final[tuple[RunType, ...]] = ("Scheduled", "Manual")
+RUN_TYPES_READY: Final[tuple[RunType, ...]] = ("Scheduled", "Manual", "Maintain")
 
 TraceParent = Annotated[
     str,
@@ -70,8 +70,8 @@ class ExtractionRunSpec(Closed):
     )
     type: RunType = Field(
         default="Manual",
-        description="Why the run exists. Scheduled and Manual are carried out today; the others "
-        "are not supported yet.",
+        description="Why the run exists. Scheduled and Manual read the source, Maintain looks after "
+        "the tables (larger files, checkpoints) and reads nothing; the others are not supported yet.",
     )
     created_at: Instant = Field(
         description="When the run was made (RFC 3339, with zone); retries keep it."
@@ -124,9 +124,9 @@ class ExtractionRunSpec(Closed):
     RULES: ClassVar[tuple[Rule, ...]] = (
         build_not_yet(
             "type",
-            "a type other than Scheduled and Manual",
+            "a type other than Scheduled, Manual and Maintain",
             lambda run: run.type in RUN_TYPES_READY,
-            "self.type in ['Scheduled', 'Manual']",
+            "self.type in ['Scheduled', 'Manual', 'Maintain']",
             "Use Manual.",
         ),
         build_not_yet(
@@ -142,6 +142,13 @@ class ExtractionRunSpec(Closed):
             lambda run: run.publish != "Shadow",
             "self.publish != 'Shadow'",
             "Use Live or None.",
+        ),
+        Rule(
+            "publish",
+            "type: Maintain needs publish: Live; it commits larger files.",
+            "Use Live, or another type.",
+            lambda run: run.type != "Maintain" or run.publish == "Live",
+            "self.type != 'Maintain' || self.publish == 'Live'",
         ),
         Rule(
             "deadlineAt",

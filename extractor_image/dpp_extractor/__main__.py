@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dpp_core import logs, telemetry
 from dpp_core.errors import DppError, InternalError, SpecError
-from dpp_core.handover import RunRequest, parse_request
+from dpp_core.handover import RunReport, RunRequest, parse_request
 from dpp_core.redaction import redact
 from dpp_core.termination import REPORT_LIMIT_BYTES, build_termination_message
 from dpp_extractor.settings import ExtractorSettings, read_settings
@@ -50,6 +50,13 @@ def _read_request(path: Path) -> RunRequest:
 
 
 def _carry_out(request: RunRequest, settings: ExtractorSettings) -> int:
+    report = (_keep_up if request.type == "Maintain" else _extract)(request, settings)
+    names = [unit.dataset for unit in request.units]
+    _leave_message(settings.termination_file, build_termination_message(report, names))
+    return report.exit_code
+
+
+def _extract(request: RunRequest, settings: ExtractorSettings) -> RunReport:
     from dpp_extractor.guard.deadline import open_stop
     from dpp_extractor.run import run
     from dpp_extractor.wiring import Surroundings, open_tools
@@ -59,10 +66,28 @@ def _carry_out(request: RunRequest, settings: ExtractorSettings) -> int:
         open_stop() as stop,
         open_tools(request, Surroundings(os.environ, settings, stop)) as tools,
     ):
-        report = run(request, tools)
-    names = [unit.dataset for unit in request.units]
-    _leave_message(settings.termination_file, build_termination_message(report, names))
-    return report.exit_code
+        return run(request, tools)
+
+
+def _keep_up(request: RunRequest, settings: ExtractorSettings) -> RunReport:
+    """Look after the tables instead of reading a source."""
+    from dpp_core import ids
+    from dpp_extractor.guard.deadline import Deadline, open_stop
+    from dpp_extractor.upkeep.run import run_upkeep
+    from dpp_extractor.wiring import Surroundings, find_code_version, open_yard
+
+    with (
+        telemetry.continued(request.traceparent),
+        open_stop() as stop,
+        open_yard(request, Surroundings(os.environ, settings, stop)) as yard,
+    ):
+        deadline = Deadline(request.deadline_at, yard.now)
+
+        def check() -> None:
+            stop.raise_if_stopped()
+            deadline.raise_if_over()
+
+        return run_upkeep(request, yard, ids.new_id(), find_code_version(), check)
 
 
 def _leave_message(path: Path, body: bytes) -> None:

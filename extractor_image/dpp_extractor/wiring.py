@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpp_core import ids, logs, telemetry
 from dpp_core.handover import Destination, RunRequest
@@ -23,6 +23,9 @@ from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
 from dpp_extractor.ports import Index, ReadSecret, Source, Store, Tools
 from dpp_extractor.publish.hooks import do_nothing, wait_seconds
 from dpp_extractor.settings import ExtractorSettings
+
+if TYPE_CHECKING:
+    from dpp_extractor.upkeep.maintain import Yard
 
 TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -76,6 +79,37 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             measure=build_measure(around.settings),
             checkpoint=build_checkpoint(request.destination, read_secret, store.uri, around),
         )
+
+
+@contextmanager
+def open_yard(request: RunRequest, around: Surroundings) -> Iterator["Yard"]:
+    """Open what a Maintain run needs: the destination, and no source."""
+    from dpp_extractor.publish.claim import Owner
+    from dpp_extractor.upkeep.child import Bounds
+    from dpp_extractor.upkeep.maintain import Yard
+    from dpp_extractor.upkeep.place import build_place
+
+    deadline, patient = Deadline(request.deadline_at, _now), around.settings
+    policy = RetryPolicy(base_seconds=patient.retry_base_seconds, attempts=patient.retry_attempts)
+
+    def patience(what: str) -> Retry:
+        return retrying(policy, deadline=deadline, sleep=around.stop.sleep, what=what)
+
+    with ExitStack() as stack:
+        _open_tracing(request, around, stack)
+        read_secret = stack.enter_context(
+            open_secrets(secret_places(request, around), patience("vault"))
+        )
+        store = open_store(request.destination, read_secret, patience("destination"))
+        secret = read_secret("destination") if request.destination.kind == "S3" else {}
+        bounds = Bounds(
+            around.environment,
+            seconds=max(1.0, deadline.remaining_seconds()),
+            is_stopped=lambda: around.stop.is_asked,
+        )
+        owner = Owner(request.cluster, request.namespace, request.extraction, request.distributor)
+        place = build_place(request.destination, secret, store.uri)
+        yield Yard(store, place, bounds, _now, owner)
 
 
 def _open_tracing(request: RunRequest, around: Surroundings, stack: ExitStack) -> None:

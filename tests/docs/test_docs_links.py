@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dpp_core.documents.loading import check_object
 from dpp_core.names import API_VERSION
-from dpp_core.spec.extraction import Extraction
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
@@ -75,5 +75,5 @@ def test_every_test_a_page_points_to_exists(page: Path) -> None:
 def test_every_sample_in_a_page_is_a_valid_resource(page: Path) -> None:
     for language, text in FENCE.findall(page.read_text(encoding="utf-8")):
         if language == "yaml" and f"apiVersion: {API_VERSION}" in text:
-            extraction = Extraction.model_validate(yaml.safe_load(text))
-            assert extraction.spec.datasets
+            model, findings = check_object(yaml.safe_load(text))
+            assert (model is not None, findings) == (True, ())

@@ -269,7 +269,12 @@ class World:
 
 
 def build_report(
-    request: RunRequest, code: int, now: datetime, failing: tuple[str, ...] = ()
+    request: RunRequest,
+    code: int,
+    now: datetime,
+    failing: tuple[str, ...] = (),
+    *,
+    first_seq: int = 1,
 ) -> str:
     """Build the message a real extractor leaves: all good, or all (or the named) units failed with a code."""
     units = []
@@ -279,7 +284,7 @@ def build_report(
             UnitReport(
                 dataset=unit.dataset,
                 outcome=UnitOutcome.FAILED if is_bad else UnitOutcome.COMMITTED,
-                seq=None if is_bad else number,
+                seq=None if is_bad else first_seq + number - 1,
                 rows=0 if is_bad else 10 * number,
                 high="" if is_bad or not unit.incremental else "2026-03-01T00:00:00+00:00",
                 code=code if is_bad else 0,

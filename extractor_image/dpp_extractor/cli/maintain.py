@@ -141,7 +141,7 @@ def _carry_out(
         bounds = Bounds(
             os.environ, memory_bytes=memory_mib * _MIB, is_stopped=lambda: stop.is_asked
         )
-        yard = Yard(target.store, place, bounds, lambda: datetime.now(UTC))
+        yard = Yard(target.store, place, bounds, lambda: datetime.now(UTC), target.owner)
         for step in maintain(yard, target.streams, plan):
             if not is_quiet:
                 say(f"{_label(step)}: {step.step}: {step.state}")

@@ -22,6 +22,7 @@ from dpp_core.plan import build_destination, new_run, resolve
 
 if TYPE_CHECKING:
     from dpp_extractor.ports import ReadSecret, Store
+    from dpp_extractor.publish.claim import Owner
     from dpp_extractor.publish.keys import Stream
 
 _CLAIM: Final = re.compile(r"([^/]+)/([^/]+)/_dpp/datasets/([^/]+)/claim\.json")
@@ -39,12 +40,16 @@ OptionalFileOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An opened destination, the streams that were asked for, and where secrets come from."""
+    """An opened destination, the streams that were asked for, and where secrets come from.
+
+    `owner` is the extraction of the file; None when all of a destination is meant.
+    """
 
     store: "Store"
     streams: "tuple[Stream, ...]"
     destination: Destination
     read_secret: "ReadSecret"
+    owner: "Owner | None" = None
 
 
 def resolve_for_looking(file: Path, policy: Path | None, to: str | None) -> RunRequest:
@@ -88,7 +93,14 @@ def open_target(
                 Stream(request.namespace, request.extraction, unit.dataset)
                 for unit in request.units
             )
-        yield Target(store, _choose(streams, datasets), destination, read_secret)
+        owner = _build_owner(request) if request else None
+        yield Target(store, _choose(streams, datasets), destination, read_secret, owner)
+
+
+def _build_owner(request: RunRequest) -> "Owner":
+    from dpp_extractor.publish.claim import Owner
+
+    return Owner(request.cluster, request.namespace, request.extraction, request.distributor)
 
 
 def _destination_of(policy: Path | None, to: str | None) -> Destination:

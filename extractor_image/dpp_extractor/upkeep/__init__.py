@@ -8,6 +8,7 @@ or be left out, and the table stays what it is.
     answer = carry_out(work, limits)                         [child]      deltalake, in a process of its own
     checkpoint(...), compact(...), vacuum(...)               [checkpoint, compact, vacuum]
     maintain(store, stream, plan, ...)                       [maintain]   all of them, for one table
+    run_upkeep(request, yard, ...)                           [run]        a Maintain run, with its report
     sweep(store, namespace, extraction, keep, now)           [control]    old records, plans, quarantine
     verify(store, stream, depth, now)                        [verify]     -> Verdict with Findings
     rebuild(store, stream, index)                            [rebuild]    the index from copies and records

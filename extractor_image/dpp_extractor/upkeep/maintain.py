@@ -1,7 +1,7 @@
 """All upkeep of a destination's tables, one step after the other, each failure kept to its own step.
 
-Called by `dpp maintain`. Safe beside live runs and beside itself: every step is one that a run, a
-reader or another upkeep may meet halfway. The order matters: compaction first, so that the
+Called by `dpp maintain` and by `run` for a Maintain run. Safe beside live runs and beside itself: every
+step is one that a run, a reader or another upkeep may meet halfway. The order matters: compaction first, so that the
 checkpoint holds its result; the vacuum last, because it deletes.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from dpp_core.errors import DppError, UsageError
 from dpp_core.redaction import redact
 from dpp_extractor.ports import Store
+from dpp_extractor.publish.claim import Owner, check_claim
 from dpp_extractor.publish.keys import Stream, table_prefix
 from dpp_extractor.upkeep import checkpoint as checkpoints
 from dpp_extractor.upkeep.child import Bounds
@@ -58,12 +59,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Yard:
-    """Where upkeep works: the store, deltalake's way to it, and what its processes may take."""
+    """Where upkeep works: the store, deltalake's way to it, and what its processes may take.
+
+    `owner` is who asks; None asks for whatever lies there, as whoever may write to all of a store does.
+    """
 
     store: Store
     place: Place
     bounds: Bounds
     now: Callable[[], datetime]
+    owner: Owner | None = None
 
 
 def maintain(yard: Yard, streams: Sequence[Stream], plan: Plan) -> Iterator[Step]:
@@ -74,11 +79,29 @@ def maintain(yard: Yard, streams: Sequence[Stream], plan: Plan) -> Iterator[Step
     by_extraction = groupby(streams, key=lambda stream: (stream.namespace, stream.extraction))
     for _, grouped in by_extraction:
         family = tuple(grouped)
+        refused = {stream: step for stream in family if (step := _refuse(yard, stream))}
         for stream in family:
-            yield from _maintain_one(yard, stream, plan)
-        if plan.vacuum:
+            if stream in refused:
+                yield refused[stream]
+            else:
+                yield from _maintain_one(yard, stream, plan)
+        if plan.vacuum and not refused:
             whole = Stream(family[0].namespace, family[0].extraction, "")
             yield _tried(whole, "control", partial(_sweep, yard, family, plan))
+
+
+def _refuse(yard: Yard, stream: Stream) -> Step | None:
+    """Leave alone what another owner claimed: upkeep of one cluster has no say in another's tables."""
+    owner = yard.owner
+    if owner is None:
+        return None
+
+    def look() -> _Told:
+        check_claim(yard.store, stream, owner)
+        return "Done", "", {}
+
+    step = _tried(stream, "claim", look)
+    return step if step.state == "Failed" else None
 
 
 def _maintain_one(yard: Yard, stream: Stream, plan: Plan) -> Iterator[Step]:

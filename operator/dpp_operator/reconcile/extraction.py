@@ -14,6 +14,7 @@ from dpp_operator.reconcile.history import find_surplus
 from dpp_operator.reconcile.report import fold_endings
 from dpp_operator.reconcile.run import advance
 from dpp_operator.reconcile.turn import choose_turn
+from dpp_operator.reconcile.upkeep import is_upkeep
 from dpp_operator.reconcile.verdict import build_status, find_next_look, list_notes
 
 
@@ -70,7 +71,8 @@ def _is_news(step: Step) -> bool:
 def _count_failures(observed: Observed) -> Mapping[str, int]:
     """Count each dataset's failures in a row, as the runs that ended last tell."""
     counts: dict[str, int] = {}
-    for run in sorted(observed.runs, key=lambda run: (_ended(run.status), run.name)):
+    reads = [run for run in observed.runs if not is_upkeep(run)]
+    for run in sorted(reads, key=lambda run: (_ended(run.status), run.name)):
         counts |= {unit.name: unit.failures for unit in run.status.units if run.status.outcome}
     return counts
 

@@ -14,6 +14,7 @@ from dpp_operator.reconcile.breaker import FENCED
 from dpp_operator.reconcile.conditions import NOT_YET_KNOWN, Verdict, false, read_verdicts, true
 from dpp_operator.reconcile.facts import Accepted, RunFacts
 from dpp_operator.reconcile.schedule import name_manual
+from dpp_operator.reconcile.upkeep import is_upkeep
 
 CARRIED: Final = (
     Condition.LAST_RUN_SUCCEEDED,
@@ -44,12 +45,18 @@ class Standing:
 def fold_endings(
     status: ExtractionStatus, accepted: Accepted, runs: Iterable[tuple[RunFacts, RunStatus]]
 ) -> Standing:
-    """Fold every run that ended since the last one was folded. A run that never began tells nothing."""
+    """Fold every run that ended since the last one was folded. A run that never began tells nothing, nor does
+    upkeep: it says nothing of the source, and its failure stands in its own status and Event.
+    """
     known = read_verdicts(status.conditions)
     standing = Standing(
         status, {condition: known.get(condition, NOT_YET_KNOWN) for condition in CARRIED}
     )
-    ended = [pair for pair in runs if pair[1].ended_at is not None and pair[1].attempts > 0]
+    ended = [
+        pair
+        for pair in runs
+        if pair[1].ended_at is not None and pair[1].attempts > 0 and not is_upkeep(pair[0])
+    ]
     for facts, run in sorted(ended, key=lambda pair: (pair[1].ended_at, pair[0].name)):
         if _is_news(facts.name, run, standing.status):
             standing = _fold(standing, accepted, facts, run)

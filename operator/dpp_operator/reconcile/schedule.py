@@ -102,5 +102,10 @@ def name_again(name: str, uid: str, failed: str) -> str:
     return f"{name}-again-{_digest(uid, 'again', failed)}"
 
 
+def name_upkeep(name: str, uid: str, mark: str) -> str:
+    """Name the Maintain run of a mark that a table has passed."""
+    return f"{name}-maintain-{_digest(uid, 'maintain', mark)}"
+
+
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]

@@ -1,8 +1,8 @@
 """Whose turn it is: the run that goes on, the one that waits, or a new one that is due, and why not now.
 
 Called by `extraction.decide`. Pure. One run of an extraction at a time. A new run is made in the order: asked for by
-hand, the first of a new object, made up for one that failed, due. Its name follows from its cause, so a restarted
-operator makes the same one.
+hand, the first of a new object, due, made up for one that failed, upkeep. Its name follows from its cause, so a
+restarted operator makes the same one.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from dpp_core.spec.extraction import Extraction
 from dpp_core.spec.schedule import ScheduleSpec
 from dpp_core.status import ExtractionStatus, RunSummary
 from dpp_operator.reconcile import schedule as cron
+from dpp_operator.reconcile import upkeep
 from dpp_operator.reconcile.breaker import NEEDS_A_CHANGE, find_hold, is_owed
 from dpp_operator.reconcile.ending import Around, Step
 from dpp_operator.reconcile.facts import Accepted, Note, Observed, RunFacts
@@ -24,7 +25,9 @@ from dpp_operator.reconcile.run import begin
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a new run is made. `may_pass` means that waits and holds do not concern it: a person asked."""
+    """Why a new run is made. `may_pass` means that waits and holds do not concern it: a person asked, or it
+    leaves the source alone.
+    """
 
     name: str
     type: RunType
@@ -160,16 +163,39 @@ def _find_cause(
         wanted = cron.name_manual(name, uid, manual)
         if wanted not in known:
             return Cause(wanted, "Manual", may_pass=True)
-    if spec.schedule is None:
+    cause = _find_scheduled(turn, spec.schedule, accepted, status, now)
+    return cause or _find_upkeep(accepted, observed)
+
+
+def _find_scheduled(
+    turn: Turn,
+    spec: ScheduleSpec | None,
+    accepted: Accepted,
+    status: ExtractionStatus,
+    now: datetime,
+) -> Cause | None:
+    name, uid = accepted.name, accepted.uid
+    if spec is None:
         return None
     if turn.scheduled_until is None:
         return Cause(cron.name_first(name, uid), "Scheduled")
-    due = cron.find_due(turn.crons, spec.schedule.time_zone, turn.scheduled_until, now)
+    due = cron.find_due(turn.crons, spec.time_zone, turn.scheduled_until, now)
     if due.at is not None:
         return Cause(cron.name_due(name, uid, due.at), "Scheduled", due.at)
     if is_owed(status.last_run) and status.last_run is not None:
         return Cause(cron.name_again(name, uid, status.last_run.name), "Scheduled")
     return None
+
+
+def _find_upkeep(accepted: Accepted, observed: Observed) -> Cause | None:
+    """Upkeep comes last: a run that is due goes first, and one at a time is the rule for it too."""
+    assert accepted.extraction is not None
+    datasets = [each.name for each in accepted.extraction.spec.datasets if not each.suspend]
+    mark = upkeep.find_due(observed.runs, find_known_seqs(observed), datasets)
+    wanted = cron.name_upkeep(accepted.name, accepted.uid, mark)
+    if not mark or any(run.name == wanted for run in observed.runs):
+        return None
+    return Cause(wanted, "Maintain", may_pass=True)
 
 
 def _find_hold(
@@ -219,7 +245,7 @@ def _begin_new(
     served = cause.scheduled_at or (
         around.now if turn.scheduled_until is None and turn.crons else None
     )
-    if cause.type == "Manual":
+    if cause.type in ("Manual", "Maintain"):
         served = None
     return replace(
         turn,

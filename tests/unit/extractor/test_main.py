@@ -18,7 +18,7 @@ from dpp_core.handover import (
     Unit,
     build_request_bytes,
 )
-from dpp_core.names import RunOutcome, UnitOutcome
+from dpp_core.names import Reason, RunOutcome, UnitOutcome
 from dpp_core.termination import REPORT_LIMIT_BYTES, parse_termination_message
 from dpp_extractor import __main__ as process
 from dpp_extractor import run as conductor
@@ -97,6 +97,37 @@ def test_the_same_job_once_more_ends_well_and_commits_nothing(job: Path) -> None
 
     assert code == 0
     assert parse_termination_message(message).units[0].outcome is UnitOutcome.ALREADY_COMMITTED
+
+
+def test_a_request_to_maintain_reads_no_source_and_reports_each_table(job: Path) -> None:
+    request = _request(job)
+    _main(job, build_request_bytes(request))
+    log = job / "out/acme/acme/orders/_delta_log"
+    before = sorted(log.iterdir())
+    (job / "erp.db").unlink()
+    upkeep = request.model_copy(update={"run_id": "acme-maintain-1", "type": "Maintain"})
+
+    code, message = _main(job, build_request_bytes(upkeep))
+
+    report = parse_termination_message(message)
+    assert (code, report.run_id, report.outcome) == (0, "acme-maintain-1", RunOutcome.SUCCEEDED)
+    assert [(u.outcome, u.seq, u.rows) for u in report.units] == [(UnitOutcome.UNCHANGED, None, 0)]
+    assert sorted(log.iterdir()) == before
+
+
+def test_tables_of_another_owner_are_not_maintained(job: Path) -> None:
+    request = _request(job)
+    _main(job, build_request_bytes(request))
+    upkeep = request.model_copy(update={"cluster": "another", "type": "Maintain"})
+
+    code, message = _main(job, build_request_bytes(upkeep))
+
+    (unit,) = parse_termination_message(message).units
+    assert (code, unit.outcome, unit.reason) == (
+        29,
+        UnitOutcome.FAILED,
+        Reason.STREAM_OWNED_BY_ANOTHER,
+    )
 
 
 def test_a_failing_dataset_gives_its_code_and_says_why(job: Path) -> None:

@@ -7,14 +7,16 @@ import pytest
 
 from dpp_core.errors import ResourcesError, StreamError, TemporaryFailure
 from dpp_core.handover import Destination
+from dpp_extractor.publish.claim import read_claim
 from dpp_extractor.publish.delta import LiveFile
 from dpp_extractor.publish.fold import Head, Trouble
 from dpp_extractor.publish.keys import Stream
 from dpp_extractor.upkeep import checkpoint, compact, maintain, vacuum
 from dpp_extractor.upkeep.child import Bounds, Work
 from dpp_extractor.upkeep.compact import decide_compaction, find_row_change
-from dpp_extractor.upkeep.maintain import Plan, Yard
+from dpp_extractor.upkeep.maintain import Plan, Step, Yard
 from dpp_extractor.upkeep.place import Place, build_place
+from dpp_extractor.upkeep.run import build_report
 from tamper import ORDERS, STOCK, Lake, make_lake
 
 MIB = 1024 * 1024
@@ -125,6 +127,56 @@ def test_every_step_of_every_table_is_told_in_its_order(monkeypatch: pytest.Monk
         "/lake/acme/shop/orders",
         "/lake/acme/shop/stock",
     ]
+
+
+def test_what_another_owner_claimed_is_left_alone_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lake = make_lake()
+    asked = answers(monkeypatch, {"version": 3, "paths": []})
+    owner = read_claim(lake.store, ORDERS)
+    assert owner is not None
+    mine, others = (
+        replace(yard_of(lake), owner=each) for each in (owner, replace(owner, cluster="b"))
+    )
+    plan = Plan(checkpoint_every=1)
+
+    refused = list(maintain.maintain(others, (ORDERS, STOCK), plan))
+
+    assert [(step.dataset, step.step, step.code) for step in refused] == [
+        ("orders", "claim", 29),
+        ("stock", "claim", 29),
+    ]
+    assert asked == []
+    assert all(step.code == 0 for step in maintain.maintain(mine, (ORDERS, STOCK), plan))
+
+
+@pytest.mark.parametrize(
+    ("states", "outcome", "version"),
+    [
+        pytest.param(
+            {"compact": "NotDue", "checkpoint": "NotDue"}, "Unchanged", None, id="nothing"
+        ),
+        pytest.param(
+            {"compact": "NotDue", "checkpoint": "Done"}, "Unchanged", None, id="checkpoint"
+        ),
+        pytest.param({"compact": "Done", "checkpoint": "NotDue"}, "Committed", 7, id="compacted"),
+        pytest.param({"compact": "Done", "checkpoint": "Failed"}, "Failed", None, id="one failed"),
+    ],
+)
+def test_a_report_says_what_became_of_a_table(
+    states: dict[str, maintain.State], outcome: str, version: int | None
+) -> None:
+    facts = {"version": 7, "reason": "DestinationUnavailable"}
+    steps = [
+        Step("acme", "shop", "orders", name, state, "said", facts, 26 if state == "Failed" else 0)
+        for name, state in states.items()
+    ]
+
+    unit = build_report("orders", steps)
+
+    assert (unit.outcome, unit.version) == (outcome, version)
+    assert unit.code == (26 if outcome == "Failed" else 0)
 
 
 def test_a_checkpoint_is_due_by_the_versions_behind_the_last(
