@@ -216,6 +216,37 @@ def test_a_temporary_code_gets_another_job(
     assert [name[-2:] for name in names] == ["-1", "-2"]
 
 
+def test_a_hundred_commits_make_one_maintain_job_and_its_end_is_recorded(
+    plane: ControlPlane, operator: OperatorProcess, tenant: str
+) -> None:
+    kubectl = plane.kubectl
+    kubectl.apply(place(build_extraction(), tenant))
+    job = wait_for(lambda: kubectl.list("jobs", tenant), "a Job")[0]
+    annotations = job["spec"]["template"]["metadata"]["annotations"]
+    request = parse_request(annotations[labels.REQUEST].encode())
+    end_pod(kubectl, tenant, message=build_report(request, 0, datetime.now(UTC), first_seq=100))
+
+    asked = wait_for(lambda: find_upkeep(kubectl, tenant), "a Maintain run")[0]
+    operator.server.kill()
+    operator.server.start()
+    end_pod(kubectl, tenant)
+
+    wait_for(
+        lambda: find_upkeep(kubectl, tenant)[0].get("status", {}).get("outcome") == "Succeeded",
+        "the end of upkeep",
+    )
+    wait_for(lambda: "activeRun" not in kubectl.get(DX, "acme", tenant)["status"], "rest")
+    run = asked["metadata"]["name"]
+    jobs = kubectl.list("jobs", tenant, {labels.RUN: run})
+    assert [each["metadata"]["name"] for each in jobs] == [f"{run}-1"]
+    assert kubectl.get(DX, "acme", tenant)["status"]["lastRun"]["type"] == "Scheduled"
+    assert len(kubectl.list(XRUN, tenant)) == 2
+
+
+def find_upkeep(kubectl: Kubectl, namespace: str) -> list[dict[str, Any]]:
+    return [run for run in kubectl.list(XRUN, namespace) if run["spec"]["type"] == "Maintain"]
+
+
 def test_deleting_an_extraction_leaves_nothing(
     plane: ControlPlane, operator: OperatorProcess, tenant: str
 ) -> None:
