@@ -17,6 +17,7 @@ import upkeep_writer
 from dpp_extractor.adapters.bucket import BucketSettings, open_bucket
 from dpp_extractor.publish.claim import Owner, claim
 from dpp_extractor.publish.head import read_versions
+from dpp_extractor.publish.keys import table_prefix
 from dpp_extractor.publish.upload import open_part
 from dpp_extractor.upkeep.child import Bounds, Work, carry_out
 from dpp_extractor.upkeep.contents import compute_checksum
@@ -202,10 +203,18 @@ def test_a_compacted_file_is_held_against_the_digest_beside_the_table(table: Tab
     path.write_bytes(body[:40] + bytes([body[40] ^ 1]) + body[41:])
     assert Problem.FILE_DIGEST_DIFFERS in _look(table)
 
-    path.write_bytes(body)
-    for digests in Path(table.store.uri).rglob("digests/*.json"):
-        digests.unlink()
-    assert _look(table) == {Problem.NO_DIGEST}
+
+def test_a_compaction_killed_before_its_digests_leaves_a_warning_and_a_whole_table(
+    table: TableWriter,
+) -> None:
+    place = Place(table.store.uri).table(table_prefix(STREAM))
+    arguments = {"target_bytes": 1 << 28, "code_version": "x"}
+    carry_out(Work("compact", place, arguments), Bounds(os.environ))  # all that a killed one did
+
+    verdict = verify(table.store, STREAM, Depth(deep=True), now=table.store.now())
+
+    assert verdict.is_whole
+    assert {finding.problem for finding in verdict.findings} == {Problem.NO_DIGEST}
 
 
 def test_beside_a_live_run_nothing_is_found(table: TableWriter) -> None:
