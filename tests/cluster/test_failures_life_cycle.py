@@ -182,12 +182,12 @@ def recreated(trial: Trial) -> None:
     trial.cause()
     release(trial)
 
-    trial.wait(lambda: trial.read_status().get("lastRun"), "the end of the new run")
-    told = trial.read_condition("LastRunSucceeded")
-    is_first = told["status"] == "True"
-    assert told["reason"] == ("Succeeded" if is_first else "Fenced")
-    event, code = ("RunSucceeded", 0) if is_first else ("RunFailed", 27)
-    trial.keep(f"LastRunSucceeded={told['status']}", told["reason"], event, code)
+    last = trial.wait(lambda: trial.read_status().get("lastRun"), "the end of the new run")
+    if last["outcome"] == "Succeeded":
+        trial.keep("LastRunSucceeded=True", "Succeeded", "RunSucceeded", 0)
+    else:
+        assert last["reason"] == "Fenced"
+        trial.keep("lastRun Failed", "Fenced", "RunFailed", 27)
     trial.assert_equal()
     assert len(list_commits(trial, "orders")) == 1
     trial.ask_again("once more")

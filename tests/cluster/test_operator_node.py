@@ -15,7 +15,12 @@ import yaml
 
 from cluster import charts
 from cluster.kubectl import wait_for
-from cluster.operator_process import OperatorProcess, install_account, start_operator
+from cluster.operator_process import (
+    OperatorProcess,
+    install_account,
+    remove_account,
+    start_operator,
+)
 from cluster.stage import CUSTOMERS, ORDERS, Stage
 from servers.proxy import Mode
 
@@ -105,6 +110,7 @@ def test_chart_and_resource_become_tables_within_a_minute(
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))
     kubeconfig = stage.cluster.plane.kubeconfig
+    remove_account(stage.cluster.plane)
     try:
         charts.install("dpp-operator", kubeconfig, "dpp-chart", file)
         began = time.monotonic()

@@ -54,6 +54,14 @@ def install_account(plane: ControlPlane) -> Path:
     return plane.issue_account_kubeconfig(SYSTEM, account)
 
 
+def remove_account(plane: ControlPlane) -> None:
+    """Take the rights away again, so that the chart itself can be installed; twice is harmless."""
+    objects = charts.parse(charts.render("dpp-operator", "--set", "crds.install=false"))
+    for each in objects:
+        if each["kind"] in ("ClusterRole", "ClusterRoleBinding"):
+            plane.kubectl.delete(each["kind"], each["metadata"]["name"])
+
+
 def start_operator(
     kubeconfig: Path, policy: dict[str, Any] | None, **settings: str
 ) -> OperatorProcess:
