@@ -31,7 +31,7 @@ $(VENV)/.dev: requirements/dev.txt core/pyproject.toml operator/pyproject.toml e
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e core -e operator -e extractor_image
 	@touch $@
 
-check: setup format-check lint types contracts unit generated ## Format, lint, types, contracts, unit tests, generated files (< 90 s)
+check: setup format-check lint types contracts unit generated ## Format, lint, types, contracts, unit tests, generated files (about two minutes)
 
 format: setup ## Rewrite the sources in the one format
 	@$(BIN)/ruff format $(SOURCES)

@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from cluster.images import EXTRACTOR, OPERATOR, Image, build_image
 from cluster.kubectl import wait_for
 from cluster.node import Cluster
 from cluster.stage import Stage, set_stage
-from cluster.trial import Told, format_told
+from cluster.trial import Told, format_told, list_asked, open_trials
 from servers.postgres import Database, Postgres
 from servers.process import ServerMissingError
 from servers.s3 import S3Server
@@ -49,6 +50,20 @@ def pytest_terminal_summary(
 def told(request: pytest.FixtureRequest) -> list[Told]:
     """Give the list of what was told, printed at the end of the session."""
     return request.config.stash[TOLD]
+
+
+@pytest.fixture(scope="module")
+def trials(
+    make_stage: Callable[[], Stage],
+    extractor_image: str,
+    told: list[Told],
+    request: pytest.FixtureRequest,
+) -> Iterator[dict[str, Future[None]]]:
+    """Run those of the module's STORIES that are asked for, several at a time."""
+    asked = list_asked(request.session.items)
+    stories = {name: story for name, story in request.module.STORIES.items() if name in asked}
+    with open_trials(stories, make_stage, extractor_image, told) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

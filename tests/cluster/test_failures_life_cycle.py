@@ -4,7 +4,7 @@ Nothing is lost and nothing is twice: each story ends with tables equal to the s
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.stage import Stage
-from cluster.trial import DX, RUNS, Told, Trial, list_asked, list_keys, open_trials
+from cluster.trial import DX, RUNS, Trial, list_keys
 from servers.proxy import Mode
 
 pytestmark = pytest.mark.timeout(600)
@@ -239,20 +238,6 @@ STORIES: dict[str, Callable[[Trial], None]] = {
     "rolled back during a run": rolled_back,
     "Job deleted by hand": job_deleted,
 }
-
-
-@pytest.fixture(scope="module")
-def trials(
-    make_stage: Callable[[], Stage],
-    extractor_image: str,
-    told: list[Told],
-    request: pytest.FixtureRequest,
-) -> Iterator[dict[str, Future[None]]]:
-    """Run the stories that are asked for."""
-    asked = list_asked(request.session.items)
-    stories = {name: story for name, story in STORIES.items() if name in asked}
-    with open_trials(stories, make_stage, extractor_image, told) as running:
-        yield running
 
 
 @pytest.mark.parametrize("story", STORIES)

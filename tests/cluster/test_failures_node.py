@@ -4,7 +4,6 @@ Each story ends with tables equal to the source. They run side by side; a test w
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -12,8 +11,7 @@ import pytest
 
 from cluster.credentials import AWAY_LABEL
 from cluster.kubectl import RefusedError
-from cluster.stage import Stage
-from cluster.trial import Told, Trial, list_asked, list_keys, open_trials
+from cluster.trial import Trial, list_keys
 from servers.careless_s3 import open_careless_s3
 from servers.proxy import Mode
 
@@ -248,20 +246,6 @@ STORIES = {
     "bucket without conditional writes": careless_bucket,
     "out of memory": memory_short,
 }
-
-
-@pytest.fixture(scope="module")
-def trials(
-    make_stage: Callable[[], Stage],
-    extractor_image: str,
-    told: list[Told],
-    request: pytest.FixtureRequest,
-) -> Iterator[dict[str, Future[None]]]:
-    """Run the stories that are asked for."""
-    asked = list_asked(request.session.items)
-    stories = {name: story for name, story in STORIES.items() if name in asked}
-    with open_trials(stories, make_stage, extractor_image, told) as running:
-        yield running
 
 
 @pytest.mark.parametrize("story", STORIES)
