@@ -65,7 +65,7 @@ else
 	@PYTHONPATH=tests/support $(PY) -m simulation.many
 endif
 
-faults: setup servers ## Kill runs, lose answers, pause attempts, let others write; print one table (half an hour); STEP=, SEED= try one case
+faults: setup servers ## Kill runs, lose answers, pause attempts, let others write; print one table (an hour); STEP=, SEED= try one case
 	@$(PY) tests/support/faults.py $(if $(STEP),--step "$(STEP)") $(if $(SEED),--seed "$(SEED)")
 
 test-spark: setup $(SPARK)/.ready ## Let Spark read the tables, and write to them between runs (needs Java 17; brings 500 MB)
