@@ -192,6 +192,7 @@ def test_no_secret_is_seen_by_kubernetes(two: Two) -> None:
     stages[0].source.mode = Mode.PASS
     stages[0].store_proxy.mode = Mode.REFUSE
     fail(two.own, "no bucket", 26)
+    stages[0].store_proxy.mode = Mode.PASS
     refused = {"username": stages[0].database.user, "password": "canary-that-is-refused"}
     stages[0].credentials.put_secret(f"distributors/{two.own.tenant}/erp", refused)
     fail(two.own, "a wrong password", 22)

@@ -140,7 +140,7 @@ class Trial:
     def expect_end(self, kind: str, status: str, reason: str, event: str, code: int) -> None:
         """Wait for what the last try ends with; it was told in time before, and back-off lies between."""
         self.wait_condition(kind, status, reason, PATIENCE_SECONDS)
-        self._assert_told(event, code)
+        self._assert_told(event, code)  # both are written with the end, or before it
 
     def keep(self, condition: str, reason: str, event: str, code: int | str = "") -> None:
         """Keep what was told just now, in time; its Event and code must be there too."""
