@@ -159,6 +159,7 @@ def render_engines() -> str:
         "The kinds accept what is `read` and refuse the others.\n"
         "Horizon is where open transactions are seen, grant what lets the account see those of "
         "others; without either a window stays 300 s behind the source's clock.\n"
+        "What a DBA would be asked for: [other databases](../sources/others.md).\n\n"
         "| Engine | Product | Level | Driver | Port | Horizon | Grant |\n|---|---|---|---|---|---|---|\n"
         + "\n".join(rows)
         + "\n"
