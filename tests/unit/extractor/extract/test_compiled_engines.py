@@ -176,6 +176,17 @@ def test_each_server_limits_rows_in_its_own_words(engine: CompiledEngine, clause
     assert words == {word for word in ("TOP", "FETCH", "LIMIT") if word in clause}
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_limit_is_a_number_and_nothing_else(engine: CompiledEngine) -> None:
+    source = SourceTable("o", (SourceColumn("a", "int", pa.int32()),))
+    limit: Any = "1; DROP TABLE x"
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        compile_statement(
+            engine, query.build_read(query.Relation("s", "t"), source, {}, None, limit)
+        )
+
+
 @pytest.mark.parametrize("engine", ["mssql", "db2"])
 def test_a_count_holds_more_than_two_billion_rows(engine: CompiledEngine) -> None:
     statement = query.build_count(query.Relation("s", "t"), "a", query.is_null)
