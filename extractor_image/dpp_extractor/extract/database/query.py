@@ -115,21 +115,6 @@ def build_duplicates(relation: Relation, source: SourceTable, within: Where | No
     )
 
 
-def build_keys(relation: Relation, source: SourceTable, orders: Mapping[str, Form]) -> Select[Any]:
-    """Select the keys alone, sorted: what a comparison with the table's keys goes through.
-
-    `orders` puts a key column in the order of its bytes where its own order is another.
-    """
-    origin = relation.clause(source.key)
-    key = [origin.c[name] for name in source.key]
-    return (
-        select(*(item.label(f"k{place}") for place, item in enumerate(key)))
-        .select_from(origin)
-        .where(*(item.is_not(None) for item in key))
-        .order_by(*(orders.get(name, _plain)(origin.c[name]) for name in source.key))
-    )
-
-
 def is_null(cursor: Expression) -> list[ColumnElement[bool]]:
     """Say that a value is NULL."""
     return [cursor.is_(None)]

@@ -23,7 +23,6 @@ from dpp_extractor.extract.database.compiled.dialects import (
     CompiledEngine,
     check_names,
     compile_statement,
-    key_order,
 )
 from dpp_extractor.extract.database.compiled.sessions import SESSIONS
 from dpp_extractor.extract.database.window import LEAST_INTEGER, parse_cursor
@@ -372,11 +371,6 @@ def test_a_window_whose_bound_is_no_value_of_its_cursor_is_not_written(
     for low, high in (("1 OR 1=1", "2"), (None, "2026-01-01' --"), ("' OR '", "2026-01-01")):
         with pytest.raises(ValueError):  # noqa: PT011 - which words is the parser's matter
             build_within(engine, kind, Window(kind.name, "timestamp", low, high))
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_numbers_are_never_put_in_the_order_of_their_text(engine: CompiledEngine) -> None:
-    assert key_order(engine, SourceColumn("id", "bigint", pa.int64())) is None
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import pyarrow as pa
-from sqlalchemy import BigInteger, Select, cast, func
+from sqlalchemy import BigInteger, Select, cast
 from sqlalchemy.dialects.mssql.base import MSDialect, MSSQLCompiler
 from sqlalchemy.dialects.oracle.base import OracleDialect
 from sqlalchemy.engine.default import DefaultDialect
@@ -82,34 +81,8 @@ def read_form(engine: CompiledEngine, column: SourceColumn) -> Form | None:
     return _as_number if engine == "mssql" and is_rowversion(column.source_type) else None
 
 
-def key_order(engine: CompiledEngine, column: SourceColumn) -> Form | None:
-    """Say how keys are put in the order of their bytes, whatever collation the column has; None:
-    their own order is that already, or (ODBC) no portable way says it.
-    """
-    return _BYTE_ORDERS.get(engine) if pa.types.is_string(column.arrow_type) else None
-
-
 def _as_number(expression: Expression) -> Expression:
     return cast(expression, BigInteger())
-
-
-def _by_code_point(expression: Expression) -> Expression:
-    return expression.collate("Latin1_General_100_BIN2")
-
-
-def _by_nls_binary(expression: Expression) -> Expression:
-    return func.nlssort(expression, "NLS_SORT=BINARY")
-
-
-def _by_hex(expression: Expression) -> Expression:
-    return func.hex(expression)
-
-
-_BYTE_ORDERS: Final[dict[str, Form]] = {
-    "mssql": _by_code_point,
-    "oracle": _by_nls_binary,
-    "db2": _by_hex,
-}
 
 
 class _SqlServerCompiler(MSSQLCompiler):

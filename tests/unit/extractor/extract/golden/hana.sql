@@ -65,10 +65,9 @@ WHERE "erp"."orders"."CHANGED" >= TO_DATE('2026-01-31', 'YYYY-MM-DD') AND "erp".
 HAVING count(*) > 1 ORDER BY "erp"."orders"."id", "erp"."orders"."line"
  LIMIT 3;
 
--- all keys in order
-SELECT "erp"."orders"."id" AS k0, "erp"."orders"."line" AS k1
-FROM "erp"."orders"
-WHERE "erp"."orders"."id" IS NOT NULL AND "erp"."orders"."line" IS NOT NULL ORDER BY "erp"."orders"."id", "erp"."orders"."line";
+-- all keys, for deletes
+SELECT "erp"."orders"."id" AS c0, "erp"."orders"."line" AS c1
+FROM "erp"."orders";
 
 -- window by DATE
 SELECT "erp"."orders"."CHANGED" AS c0

@@ -67,10 +67,9 @@ FROM [erp].[orders]
 WHERE [erp].[orders].[changed] >= CONVERT(DATETIME, '2026-01-31T09:59:59.997', 126) AND [erp].[orders].[changed] < CONVERT(DATETIME, '2026-02-01T00:00:00.123', 126) AND [erp].[orders].[id] IS NOT NULL AND [erp].[orders].[line] IS NOT NULL GROUP BY [erp].[orders].[id], [erp].[orders].[line]
 HAVING count_big(*) > 1 ORDER BY [erp].[orders].[id], [erp].[orders].[line];
 
--- all keys in order
-SELECT [erp].[orders].[id] AS k0, [erp].[orders].[line] AS k1
-FROM [erp].[orders]
-WHERE [erp].[orders].[id] IS NOT NULL AND [erp].[orders].[line] IS NOT NULL ORDER BY [erp].[orders].[id], [erp].[orders].[line] COLLATE Latin1_General_100_BIN2;
+-- all keys, for deletes
+SELECT [erp].[orders].[id] AS c0, [erp].[orders].[line] AS c1
+FROM [erp].[orders];
 
 -- window by datetime
 SELECT [erp].[orders].[changed] AS c0

@@ -42,10 +42,9 @@ FROM "erp"."orders"
 WHERE "erp"."orders"."changed" >= {d '2026-01-31'} AND "erp"."orders"."changed" < {d '2026-02-01'} AND "erp"."orders"."id" IS NOT NULL AND "erp"."orders"."line" IS NOT NULL GROUP BY "erp"."orders"."id", "erp"."orders"."line"
 HAVING count(*) > 1 ORDER BY "erp"."orders"."id", "erp"."orders"."line";
 
--- all keys in order
-SELECT "erp"."orders"."id" AS k0, "erp"."orders"."line" AS k1
-FROM "erp"."orders"
-WHERE "erp"."orders"."id" IS NOT NULL AND "erp"."orders"."line" IS NOT NULL ORDER BY "erp"."orders"."id", "erp"."orders"."line";
+-- all keys, for deletes
+SELECT "erp"."orders"."id" AS c0, "erp"."orders"."line" AS c1
+FROM "erp"."orders";
 
 -- window by DATE
 SELECT "erp"."orders"."changed" AS c0

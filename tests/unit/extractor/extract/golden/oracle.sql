@@ -58,10 +58,9 @@ WHERE "erp"."orders"."CHANGED" >= CAST(TIMESTAMP '2026-01-31 09:59:59' AS DATE) 
 HAVING count(*) > 1 ORDER BY "erp"."orders"."id", "erp"."orders"."line"
  FETCH FIRST 3 ROWS ONLY;
 
--- all keys in order
-SELECT "erp"."orders"."id" AS k0, "erp"."orders"."line" AS k1
-FROM "erp"."orders"
-WHERE "erp"."orders"."id" IS NOT NULL AND "erp"."orders"."line" IS NOT NULL ORDER BY "erp"."orders"."id", nlssort("erp"."orders"."line", 'NLS_SORT=BINARY');
+-- all keys, for deletes
+SELECT "erp"."orders"."id" AS c0, "erp"."orders"."line" AS c1
+FROM "erp"."orders";
 
 -- window by DATE
 SELECT "erp"."orders"."CHANGED" AS c0
