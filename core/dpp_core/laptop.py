@@ -9,9 +9,9 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from dpp_core.engines import ENGINES_READY
 from dpp_core.errors import UsageError
 from dpp_core.policy import ANY, DestinationPolicy, Policy, SourcesPolicy, TenantPolicy
-from dpp_core.spec.source import ENGINES_READY
 
 CLUSTER: Final = "local"
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)

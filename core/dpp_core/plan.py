@@ -10,8 +10,9 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Literal
 
+from dpp_core.engines import DEFAULT_PORTS, say_ready
 from dpp_core.errors import SpecError, SpecTooLargeError, TenancyError, UsageError
 from dpp_core.handover import (
     REQUEST_LIMIT_BYTES,
@@ -36,8 +37,6 @@ from dpp_core.run import ExtractionRun, ExtractionRunSpec, RunMeta, RunUnit
 from dpp_core.spec.dataset import ColumnsSpec, DatasetSpec, IncrementalSpec
 from dpp_core.spec.extraction import Extraction
 from dpp_core.tenancy import check_tenancy
-
-DEFAULT_PORTS: Final = {"postgresql": 5432}
 
 
 def new_run(  # noqa: PLR0913 - facts that only the edge knows
@@ -215,7 +214,7 @@ def _resolve_source(extraction: Extraction) -> DatabaseSource:
             f"engine {database.engine} is not supported yet.",
             reason=Reason.NOT_YET,
             field="spec.source.database.engine",
-            fix="Use postgresql or sqlite.",
+            fix=f"Use {say_ready('or')}.",
         )
     return DatabaseSource(
         engine="postgresql",

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
+from dpp_core.engines import ENGINES, Engine
 from dpp_core.pods import PodsPolicy, SizePolicy
 from dpp_core.spec.fields import (
     Closed,
@@ -27,7 +28,6 @@ from dpp_core.spec.fields import (
     are_distinct,
     build_not_yet,
 )
-from dpp_core.spec.source import Engine
 
 ANY: Final = "*"
 
@@ -223,7 +223,7 @@ class SourcesPolicy(Closed):
     engines: tuple[Engine, ...] = Field(
         default=("postgresql",),
         min_length=1,
-        max_length=8,
+        max_length=len(ENGINES),
         description="Engines that may be read. sqlite means files, which belong on a laptop only.",
     )
     profiles: tuple[Label63, ...] = Field(

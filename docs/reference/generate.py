@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from dpp_core.cli.main import build_app
 from dpp_core.crd import build_schema, find_below, find_closed
+from dpp_core.engines import ENGINES
 from dpp_core.errors import EXIT_CODES
 from dpp_core.policy import Policy
 from dpp_core.run import ExtractionRunSpec
@@ -143,6 +144,28 @@ def render_codes() -> str:
     )
 
 
+def render_engines() -> str:
+    """Render the table of databases; a cell without a value holds a dash."""
+    rows = [
+        f"| `{row.name}` | {row.product} | {row.level} | {row.driver} | {row.port or '–'} | "
+        f"{row.horizon or '–'} | {row.grant or '–'} |"
+        for row in ENGINES
+    ]
+    return (
+        f"# Engines\n\n{NOTE}\n"
+        "What `source.database.engine` may name, as `dpp engines` prints it.\n"
+        "`read` is read and tested on real servers; `compile-tested` has its SQL, which no server "
+        "was ever asked; `planned` is a name.\n"
+        "The kinds accept what is `read` and refuse the others.\n"
+        "Horizon is where open transactions are seen, grant what lets the account see those of "
+        "others; without either a window stays 300 s behind the source's clock.\n"
+        "What a DBA would be asked for: [other databases](../sources/others.md).\n\n"
+        "| Engine | Product | Level | Driver | Port | Horizon | Grant |\n|---|---|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
 def render_policy_schema() -> str:
     """Render the policy's JSON Schema, for editors and for the chart's values."""
     schema = drop_sayings(Policy.model_json_schema(by_alias=True))
@@ -197,6 +220,7 @@ def list_pages() -> dict[str, str]:
         "policy.md": render_policy(),
         "policy.schema.json": render_policy_schema(),
         "exit-codes.md": render_codes(),
+        "engines.md": render_engines(),
         "commands.md": render_commands(),
     }
 

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
-from dpp_core.cli import plan, validate
+from dpp_core.cli import engines, plan, validate
 from dpp_core.cli.output import print_error, say
 from dpp_core.errors import DppError, InternalError, StoppedError, UsageError
 
@@ -78,6 +78,7 @@ def build_app(plug_ins: Sequence[EntryPoint] | None = None) -> typer.Typer:
     app.callback()(_open)
     plan.register(app)
     validate.register(app)
+    engines.register(app)
     found = entry_points(group=PLUG_INS) if plug_ins is None else plug_ins
     for entry in sorted(found, key=lambda entry: (_rank(entry.name), entry.name)):
         _plug_in(app, entry)

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
+from dpp_core.engines import ENGINES_READY, Engine, say_ready
 from dpp_core.spec.fields import (
     Closed,
     Form,
@@ -20,9 +21,6 @@ from dpp_core.spec.fields import (
     VaultPath,
     build_not_yet,
 )
-
-Engine = Literal["postgresql", "sqlite", "mysql", "mariadb", "mssql", "oracle", "db2", "hana"]
-ENGINES_READY: tuple[Engine, ...] = ("postgresql", "sqlite")
 
 BaseUrl = Annotated[
     str,
@@ -49,7 +47,7 @@ class DatabaseSourceSpec(Closed):
     """A database to read from."""
 
     engine: Engine = Field(
-        description="The database's kind. postgresql and sqlite are read today; the others are "
+        description=f"The database's kind. {say_ready()} are read today; the others are "
         "not supported yet."
     )
     host: Host | None = Field(
@@ -70,10 +68,10 @@ class DatabaseSourceSpec(Closed):
     RULES: ClassVar[tuple[Rule, ...]] = (
         build_not_yet(
             "engine",
-            "an engine other than postgresql and sqlite",
+            f"an engine other than {say_ready()}",
             lambda db: db.engine in ENGINES_READY,
-            "self.engine in ['postgresql', 'sqlite']",
-            "Use postgresql or sqlite.",
+            f"self.engine in {list(ENGINES_READY)}",
+            f"Use {say_ready('or')}.",
         ),
         Rule(
             "host",

@@ -148,5 +148,6 @@ def _check_known_seq(head: Head, asked: Asked, stream: Stream) -> None:
         raise StreamError(
             f"The log of {stream.dataset} ends with commit {seq}, but commit {asked.known_seq} was known.",
             reason=Reason.STREAM_BEHIND,
-            fix="The bucket was rolled back or points elsewhere; restore it before the next run.",
+            fix="The bucket was rolled back or points elsewhere: restore it, or bring the extraction's folder along. "
+            "To begin anew in another destination raise the dataset's epoch.",
         )

@@ -5,7 +5,7 @@ hand, the first of a new object, due, made up for one that failed, upkeep. Its n
 restarted operator makes the same one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -261,7 +261,8 @@ def build_run(
     """Build the run of a cause, pinned to what is known: image, generation, each dataset's last commit."""
     whole = now.astimezone(UTC).replace(microsecond=0)
     run = new_run(extraction, observed.policy, whole, cause.name)
-    seqs = find_known_seqs(observed)
+    epochs = {unit.name: unit.epoch for unit in run.spec.units}
+    seqs = find_known_seqs(observed, epochs)
     units = tuple(
         unit.model_copy(update={"known_seq": seqs.get(unit.name)}) for unit in run.spec.units
     )
@@ -269,11 +270,17 @@ def build_run(
     return run.model_copy(update={"spec": run.spec.model_copy(update=changes)})
 
 
-def find_known_seqs(observed: Observed) -> dict[str, int]:
-    """Find each dataset's last commit that a run told of."""
+def find_known_seqs(observed: Observed, epochs: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Find each dataset's last commit that a run told of; with `epochs`, that a run of that epoch told of.
+
+    A raised epoch reads everything anew, wherever the destination lies now. So it is not held to
+    what was known before: after a move there is nothing yet.
+    """
     known: dict[str, int] = {}
     for run in observed.runs:
+        pinned = {unit.name: unit.epoch for unit in run.run.spec.units} if run.run else {}
         for unit in run.status.units:
-            if unit.seq is not None:
+            is_other = epochs is not None and pinned.get(unit.name, 0) != epochs.get(unit.name, 0)
+            if unit.seq is not None and not is_other:
                 known[unit.name] = max(unit.seq, known.get(unit.name, 0))
     return known

@@ -415,3 +415,38 @@ def test_known_commits_are_pinned_in_the_next_run() -> None:
     world.wait(hours=1)
 
     assert [unit["knownSeq"] for unit in world.runs[1]["spec"]["units"]] == [1, 2]
+
+
+def test_a_raised_epoch_is_not_held_to_the_commits_of_the_one_before() -> None:
+    world = World()
+    world.apply(schedule={"cron": ["0 * * * *"]})
+    world.step()
+    world.end_job()
+    datasets = build_extraction()["spec"]["datasets"]
+    raised = [datasets[0] | {"epoch": 1}, *datasets[1:]]
+    world.apply(schedule={"cron": ["0 * * * *"]}, datasets=raised)
+    world.wait(hours=1)
+
+    assert [unit.get("knownSeq") for unit in world.runs[1]["spec"]["units"]] == [None, 2]
+
+    world.end_job()
+    world.wait(hours=1)
+    assert [unit["knownSeq"] for unit in world.runs[2]["spec"]["units"]] == [1, 2]
+
+
+def test_a_dataset_that_was_taken_out_and_put_back_goes_on_from_its_last_known_commit() -> None:
+    world = World()
+    every_hour = {"cron": ["0 * * * *"]}
+    datasets = build_extraction()["spec"]["datasets"]
+    world.apply(schedule=every_hour)
+    world.step()
+    world.end_job()
+    world.apply(schedule=every_hour, datasets=datasets[:1])
+    world.wait(hours=1)
+    assert [unit["name"] for unit in world.runs[1]["spec"]["units"]] == [datasets[0]["name"]]
+
+    world.end_job()
+    world.apply(schedule=every_hour, datasets=datasets)
+    world.wait(hours=1)
+
+    assert [unit["knownSeq"] for unit in world.runs[2]["spec"]["units"]] == [1, 2]
