@@ -123,6 +123,7 @@ crds: setup ## Generate the CRDs from the models
 docs-reference: setup ## Generate the reference pages from the code
 	@$(PY) docs/reference/generate.py
 	@$(PY) docs/reference/failures.py
+	@$(PY) docs/reference/values.py
 
 generated: setup ## Check that generated files are current
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; $(PY) -m dpp_core.crd "$$fresh"; \

@@ -12,10 +12,10 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dpp_core.errors import SpecError
-from dpp_core.names import PROTOCOL, Reason, RunOutcome, UnitOutcome
+from dpp_core.names import PROTOCOL, Reason, RunOutcome, Unfit, UnitOutcome
 
 REQUEST_LIMIT_BYTES: Final = 128 * 1024
-FEATURES: Final = frozenset({"database", "replace", "append", "maintain"})
+FEATURES: Final = frozenset({"database", "replace", "append", "maintain", "values"})
 """What this version understands; a request that must be understood beyond it is refused with exit 20."""
 
 
@@ -32,6 +32,13 @@ class Incremental(_Document):
     nulls: Literal["Exclude"] | None = None
 
 
+class Values(_Document):
+    """What is done with values that their column's type cannot hold; `columns` by source name."""
+
+    unfit: Unfit = "Quarantine"
+    columns: dict[str, Unfit] = Field(default_factory=dict)
+
+
 class Unit(_Document):
     """One dataset of a run. `known_seq` null means: nobody knows, scan back."""
 
@@ -42,6 +49,7 @@ class Unit(_Document):
     exclude: tuple[str, ...] = ()
     rename: dict[str, str] = Field(default_factory=dict)
     incremental: Incremental | None = None
+    values: Values | None = None
     write: Literal["Replace", "Append"] = "Replace"
     epoch: int = 0
     known_seq: int | None = None

@@ -5,7 +5,7 @@ Reasons and outcomes are frozen lists: users alert on them, and reports carry th
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 GROUP: Final = "extraction.dpp.dev"
 VERSION: Final = "v1alpha1"
@@ -27,6 +27,9 @@ COLUMN_READ_AT: Final = "_dpp_read_at"
 COLUMN_ORDER: Final = "_dpp_order"
 RESERVED_COLUMNS: Final = (COLUMN_OP, COLUMN_READ_AT, COLUMN_ORDER)
 RESERVED_PREFIX: Final = "_dpp_"
+
+Unfit = Literal["Quarantine", "Fail", "SetNull", "Text"]
+"""What is done with a value that its column's type cannot hold. Not `Null`: YAML reads that as nothing at all."""
 
 
 class UnitOutcome(StrEnum):

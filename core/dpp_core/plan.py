@@ -22,6 +22,7 @@ from dpp_core.handover import (
     Incremental,
     RunRequest,
     Unit,
+    Values,
     build_request_bytes,
 )
 from dpp_core.names import Reason
@@ -34,7 +35,7 @@ from dpp_core.policy import (
 )
 from dpp_core.rollout import Rollout, active_image
 from dpp_core.run import ExtractionRun, ExtractionRunSpec, RunMeta, RunUnit
-from dpp_core.spec.dataset import ColumnsSpec, DatasetSpec, IncrementalSpec
+from dpp_core.spec.dataset import ColumnsSpec, DatasetSpec, IncrementalSpec, ValuesSpec
 from dpp_core.spec.extraction import Extraction
 from dpp_core.tenancy import check_tenancy
 
@@ -177,10 +178,15 @@ def _build_request(extraction: Extraction, policy: Policy, run: ExtractionRun) -
 
 
 def _list_features(run: ExtractionRun, units: Sequence[Unit]) -> tuple[str, ...]:
-    """List what the image must understand; one that does not know upkeep would read the source instead."""
+    """List what the image must understand.
+
+    One that does not know upkeep would read the source instead, one that does not know values would quarantine.
+    """
     features = {"database", *(unit.write.lower() for unit in units)}
     if run.spec.type == "Maintain":
         features.add("maintain")
+    if any(unit.values for unit in units):
+        features.add("values")
     return tuple(sorted(features))
 
 
@@ -286,6 +292,7 @@ def _resolve_unit(dataset: DatasetSpec, pinned: RunUnit) -> Unit:
         exclude=columns.exclude,
         rename=columns.rename,
         incremental=_resolve_incremental(dataset.incremental),
+        values=_resolve_values(dataset.values),
         write="Append" if dataset.incremental else "Replace",
         epoch=pinned.epoch,
         known_seq=pinned.known_seq,
@@ -301,3 +308,13 @@ def _resolve_incremental(incremental: IncrementalSpec | None) -> Incremental | N
         lag_seconds=incremental.lag_seconds,
         nulls="Exclude" if incremental.nulls == "Exclude" else None,
     )
+
+
+def _resolve_values(values: ValuesSpec | None) -> Values | None:
+    """Hand over what differs from quarantining every row: a request without it stays as it was."""
+    if values is None:
+        return None
+    columns = {c.name: c.unfit for c in values.columns if c.unfit != values.unfit}
+    if values.unfit == "Quarantine" and not columns:
+        return None
+    return Values(unfit=values.unfit, columns=columns)

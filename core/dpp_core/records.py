@@ -29,13 +29,17 @@ class WindowRecord(_Record):
 
 
 class CountsRecord(_Record):
-    """Rows by fate: read = filtered + quarantined + written; `future` rows lie beyond the source's clock."""
+    """Rows by fate: read = filtered + quarantined + written; `future` rows lie beyond the source's clock.
+
+    `nulled` counts values by column: those that became NULL because the column's type cannot hold them.
+    """
 
     read: int = 0
     filtered: int = 0
     quarantined: int = 0
     written: int = 0
     future: int = 0
+    nulled: dict[str, int] = Field(default_factory=dict)
 
 
 class UnitRecord(_Record):
@@ -99,6 +103,7 @@ class CatalogColumn(_Record):
     source_name: str = ""
     source_type: str = ""
     fidelity: str = ""
+    unfit: str = ""
 
 
 class CatalogRecord(_Record):

@@ -4,11 +4,14 @@ Every stage takes and returns these; none of them does I/O. Shapes: one RecordBa
 UTC-aware; a window is half-open `[low, high)` (data-log.md, Windows).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 import pyarrow as pa
+
+from dpp_core.names import Unfit
 
 Fidelity = Literal["exact", "text", "floored", "widened"]
 """What the standard type keeps: all of the value, its text, its microseconds, or all in a wider type."""
@@ -20,6 +23,7 @@ class SourceColumn:
 
     `name` is the source's own name, `source_type` its type's text, `nullable` as the catalogue says.
     `second_digits` are the fractional digits that a timestamp of this column surely keeps: windows floor to it.
+    `may_be_unfit` is False when the Arrow type holds every value of the source's type; else `unfit` says what is done.
     """
 
     name: str
@@ -28,6 +32,8 @@ class SourceColumn:
     nullable: bool = True
     fidelity: Fidelity = "exact"
     second_digits: int = 6
+    may_be_unfit: bool = True
+    unfit: Unfit = "Quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
-    """Rows as read: Arrow under the source's names and SourceColumn types; `rejected` could not be represented."""
+    """Rows as read: Arrow under the source's names and SourceColumn types; `rejected` could not be represented.
+
+    `nulled` counts, by source column, the values that became NULL because they could not be.
+    """
 
     rows: pa.RecordBatch
     rejected: tuple[Rejected, ...] = ()
+    nulled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ class Column:
     source_type: str
     fidelity: Fidelity
     nullable: bool = True
+    unfit: Unfit = "Quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +121,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows by fate; `read = filtered + quarantined + written`."""
+    """Rows by fate; `read = filtered + quarantined + written`.
+
+    `nulled` counts values, not rows, by column: those that became NULL because the type cannot hold them.
+    """
 
     read: int = 0
     filtered: int = 0
     quarantined: int = 0
     written: int = 0
     future: int = 0
+    nulled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,14 @@ def build_metrics(record: RunRecord) -> CollectorRegistry:
     behind.labels(*stream).set(record.index == "Behind")
 
     rows = gauge("dpp_unit_rows", "Rows of the last run by fate.", "dataset", "fate")
+    nulled = gauge("dpp_unit_nulled_values", "Values that became NULL in the last run.", "dataset")
     size = gauge("dpp_unit_bytes", "Bytes of data files the last run wrote.", "dataset")
     seq = gauge("dpp_unit_seq", "Number of the last commit.", "dataset")
     outcome = gauge("dpp_unit_outcome", "1 for how the dataset ended.", "dataset", "outcome")
     for unit in record.units:
         for fate in FATES:
             rows.labels(*stream, unit.dataset, fate).set(getattr(unit.counts, fate))
+        nulled.labels(*stream, unit.dataset).set(sum(unit.counts.nulled.values()))
         size.labels(*stream, unit.dataset).set(unit.bytes)
         outcome.labels(*stream, unit.dataset, unit.outcome.value).set(1)
         if unit.seq is not None:

@@ -107,8 +107,16 @@ def _build(intent: Intent, written: Written | None) -> UnitRecord:
         bytes=written.size_bytes if written else 0,
         schema_fingerprint=intent.fingerprint,
         quarantine=written.quarantine_keys if written else (),
-        warnings=tuple(redact(warning) for warning in intent.warnings),
+        warnings=tuple(redact(warning) for warning in (*intent.warnings, *_warn_nulled(written))),
         approved=written.approved if written else (),
+    )
+
+
+def _warn_nulled(written: Written | None) -> tuple[str, ...]:
+    nulled = written.counts.nulled if written else {}
+    return tuple(
+        f"{count:,} values of {name} are NULL because the column's type cannot hold them (values: SetNull)."
+        for name, count in nulled.items()
     )
 
 

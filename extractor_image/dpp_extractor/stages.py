@@ -5,6 +5,7 @@ so memory holds one batch a stage and one row group in the writer.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +19,7 @@ from dpp_core.names import LIVE_LANE, UnitOutcome
 from dpp_core.records import UnitRecord
 from dpp_core.redaction import redact
 from dpp_extractor.batch import Counts, Part, RawBatch, Rejected, Written
-from dpp_extractor.check.rules import check_quarantine, check_rows
+from dpp_extractor.check.rules import check_quarantine, check_rows, check_unfit
 from dpp_extractor.guard.deadline import COMMIT_RESERVE_SECONDS, Deadline
 from dpp_extractor.intent import Intent
 from dpp_extractor.ports import Put, Snapshot, Tools
@@ -55,6 +56,7 @@ class Tally:
     read_rows: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     rejected_bytes: int = 0
+    nulled: Counter[str] = field(default_factory=Counter)
     written_bytes: int = 0
 
 
@@ -90,7 +92,9 @@ def extract(way: Way, snapshot: Snapshot) -> Iterator[RawBatch]:
         way.tools.stop.raise_if_stopped()
         deadline.raise_if_over(COMMIT_RESERVE_SECONDS)
         way.tally.read_rows += raw.rows.num_rows + len(raw.rejected)
+        check_unfit(way.intent.unit.dataset, way.intent.table, raw.rejected)
         _set_aside(way, raw.rejected)
+        way.tally.nulled.update(raw.nulled)
         yield raw
         way.tools.hook("batch_read")
 
@@ -150,6 +154,7 @@ def settle(way: Way, parts: tuple[Part, ...], head: Head, blocks: tuple[Block, .
             quarantined=len(tally.rejected),
             written=written_rows,
             future=intent.future_rows,
+            nulled=_name_as_table(way, tally.nulled),
         ),
         size_bytes=sum(part.size_bytes for part in parts),
         approved=approved,
@@ -251,6 +256,11 @@ def _set_aside(way: Way, rejected: Iterable[Rejected]) -> None:
         way.tally.rejected.append(row)
         way.tally.rejected_bytes += sum(len(value or "") for value in row.values.values())
         check_quarantine(way.intent.unit.dataset, way.tally.rejected, way.tally.rejected_bytes)
+
+
+def _name_as_table(way: Way, by_source: Counter[str]) -> dict[str, int]:
+    columns = way.intent.columns
+    return {c.name: by_source[c.source_name] for c in columns if by_source[c.source_name]}
 
 
 def _counted(way: Way, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -16,21 +16,26 @@ from dpp_core.plan import resolve_bytes
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "docs" / "examples"
 GOLDEN = HERE / "golden"
-RUN, REQUEST = GOLDEN / "run.yaml", GOLDEN / "request-1.json"
+RUN = GOLDEN / "run.yaml"
+SAMPLES = {
+    GOLDEN / "request-1.json": EXAMPLES / "database.yaml",
+    GOLDEN / "request-2.json": GOLDEN / "values.yaml",
+}
 
 
-def resolve_sample() -> bytes:
-    extraction = load_extraction(EXAMPLES / "database.yaml")
+def resolve_sample(path: Path = EXAMPLES / "database.yaml") -> bytes:
     policy = load_policy(EXAMPLES / "policy.yaml")
-    return resolve_bytes(extraction, policy, load_run(RUN))
+    return resolve_bytes(load_extraction(path), policy, load_run(RUN))
 
 
-def test_the_sample_resolves_to_the_golden_request() -> None:
-    assert resolve_sample() == REQUEST.read_bytes().rstrip(b"\n")
+@pytest.mark.parametrize("golden", SAMPLES, ids=lambda path: path.name)
+def test_the_sample_resolves_to_the_golden_request(golden: Path) -> None:
+    assert resolve_sample(SAMPLES[golden]) == golden.read_bytes().rstrip(b"\n")
 
 
-def test_the_golden_request_can_be_read() -> None:
-    request = parse_request(REQUEST.read_bytes())
+@pytest.mark.parametrize("golden", SAMPLES, ids=lambda path: path.name)
+def test_the_golden_request_can_be_read(golden: Path) -> None:
+    request = parse_request(golden.read_bytes())
 
     assert [unit.dataset for unit in request.units] == ["orders", "customers"]
 
@@ -47,4 +52,5 @@ def test_dpp_plan_prints_the_bytes_that_the_operator_hands_over(
 
 
 if __name__ == "__main__":
-    REQUEST.write_bytes(resolve_sample() + b"\n")
+    for golden, sample in SAMPLES.items():
+        golden.write_bytes(resolve_sample(sample) + b"\n")

@@ -30,7 +30,16 @@ def test_troubleshooting_has_one_entry_for_each_exit_code_and_no_other() -> None
 @pytest.mark.parametrize("page", ["troubleshooting.md", "credentials.md", "guarantees.md"])
 def test_every_reason_a_page_names_exists(page: str) -> None:
     known = {reason.value for reason in Reason}
-    fields = {"Replace", "Append", "Upsert", "Exclude", "Unchanged", "AlreadyCommitted", "Blocked"}
+    fields = {
+        "Replace",
+        "Append",
+        "Upsert",
+        "Exclude",
+        "SetNull",
+        "Unchanged",
+        "AlreadyCommitted",
+        "Blocked",
+    }
 
     named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", read(page)))
 

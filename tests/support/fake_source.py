@@ -17,6 +17,7 @@ from dpp_core.errors import SourceObjectError
 from dpp_core.handover import Unit
 from dpp_extractor.batch import RawBatch, Rejected, SourceColumn, SourceTable, Window
 from dpp_extractor.extract.database.columns import select_table
+from dpp_extractor.extract.database.unfit import choose_dropped, count_nulled
 from dpp_extractor.extract.database.window import future_from, parse_cursor
 from dpp_extractor.ports import Clocks
 
@@ -233,17 +234,27 @@ def _key_text(table: SourceTable, row: Row, other: str = "") -> str:
 
 
 def _batch(rows: Sequence[Row], columns: Sequence[SourceColumn]) -> RawBatch:
-    broken = [row for row in rows if any(isinstance(cell, Broken) for cell in row.values())]
-    good = [row for row in rows if row not in broken]
-    arrays = [pa.array([row[each.name] for row in good], each.arrow_type) for each in columns]
+    refused: dict[int, list[int]] = {}
+    for place, each in enumerate(columns):
+        found = [number for number, row in enumerate(rows) if isinstance(row[each.name], Broken)]
+        refused |= {place: found} if found else {}
+    dropped = choose_dropped(refused, columns)
+    good = [row for number, row in enumerate(rows) if number not in dropped]
+    arrays = [
+        pa.array([_fitted(row[each.name]) for row in good], each.arrow_type) for each in columns
+    ]
     batch = pa.RecordBatch.from_arrays(arrays, names=[each.name for each in columns])
-    return RawBatch(batch, tuple(_reject(row, columns) for row in broken))
+    rejected = tuple(_reject(rows[row], columns, dropped[row]) for row in sorted(dropped))
+    return RawBatch(batch, rejected, count_nulled(refused, dropped, columns))
 
 
-def _reject(row: Row, columns: Sequence[SourceColumn]) -> Rejected:
-    where = next(each.name for each in columns if isinstance(row[each.name], Broken))
+def _fitted(cell: Any) -> Any:
+    return None if isinstance(cell, Broken) else cell
+
+
+def _reject(row: Row, columns: Sequence[SourceColumn], place: int) -> Rejected:
     values = {each.name: _as_text(row[each.name]) for each in columns}
-    return Rejected(values, "type", where, "not of the column's type")
+    return Rejected(values, "type", columns[place].name, "not of the column's type")
 
 
 def _as_text(cell: object) -> str | None:

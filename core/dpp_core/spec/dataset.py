@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from dpp_core.names import RESERVED_PREFIX
+from dpp_core.names import RESERVED_PREFIX, Unfit
 from dpp_core.spec.fields import (
     Closed,
     ColumnName,
@@ -106,6 +106,43 @@ class ColumnsSpec(Closed):
             "A source column of such a name cannot be brought: leave it out.",
             lambda columns: not any(_is_own(name) for name in columns.rename),
             "!has(self.rename) || self.rename.all(c, !c.lowerAscii().startsWith('_dpp_'))",
+        ),
+    )
+
+
+class ColumnValuesSpec(Closed):
+    """What is done with the values of one column that its type cannot hold."""
+
+    name: ColumnName = Field(description="The source column.")
+    unfit: Unfit = Field(
+        description="As values.unfit, for this column. A key column cannot have SetNull, a cursor "
+        "neither SetNull nor Text."
+    )
+
+
+class ValuesSpec(Closed):
+    """What is done with values that the table's type cannot hold, as an infinite timestamp."""
+
+    unfit: Unfit = Field(
+        default="Quarantine",
+        description="For every column that is not named below. Quarantine: the row is set aside, "
+        "whole. Fail: the dataset is blocked, nothing is committed. SetNull: the value becomes "
+        "NULL and is counted. Text: the column is text in every row, as the source writes it. Key "
+        "and cursor keep Quarantine where the word would take their value or form.",
+    )
+    columns: tuple[ColumnValuesSpec, ...] = Field(
+        default=(),
+        max_length=MOST_COLUMNS,
+        json_schema_extra=dict(ListMap),
+        description="Columns for which something else holds.",
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "columns",
+            "columns names the same column twice, or two names equal but for case.",
+            "Keep one of them.",
+            lambda values: are_distinct([column.name for column in values.columns]),
         ),
     )
 
@@ -223,6 +260,11 @@ class DatasetSpec(Closed):
         default="Ignore",
         description="How rows deleted in the source are found. Only Ignore is supported yet.",
     )
+    values: ValuesSpec | None = Field(
+        default=None,
+        description="What is done with values that the table's type cannot hold; their rows go "
+        "to quarantine when not given.",
+    )
     contract: ContractSpec | None = Field(
         default=None, description="Rules the rows are held to. Not supported yet."
     )
@@ -295,16 +337,46 @@ class DatasetSpec(Closed):
             "Include it, or take it out of exclude.",
             lambda dataset: _brings_needed(dataset.columns, dataset.key, dataset.incremental),
         ),
+        Rule(
+            "values",
+            "values names a column that columns leaves out.",
+            "Include the column, or take it out of values.",
+            lambda dataset: _brings_all(dataset.columns, _unfit_names(dataset)),
+        ),
+        Rule(
+            "values",
+            "values sets a key column to NULL: a row without its key is no row.",
+            "Use Fail, Text or Quarantine for it.",
+            lambda dataset: not _unfit_names(dataset, "SetNull") & set(dataset.key),
+        ),
+        Rule(
+            "values",
+            "values gives the cursor another form than the windows compare.",
+            "Use Fail or Quarantine for it.",
+            lambda dataset: (
+                dataset.incremental is None
+                or dataset.incremental.cursor not in _unfit_names(dataset, "SetNull", "Text")
+            ),
+        ),
     )
+
+
+def _unfit_names(dataset: DatasetSpec, *kinds: Unfit) -> set[str]:
+    """Name the columns to which values gives one of these words; any word when none is given."""
+    columns = dataset.values.columns if dataset.values else ()
+    return {column.name for column in columns if not kinds or column.unfit in kinds}
 
 
 def _brings_needed(
     columns: ColumnsSpec | None, key: tuple[str, ...], incremental: IncrementalSpec | None
 ) -> bool:
     """Say whether key and cursor are among the columns brought, as far as the file can tell."""
+    return _brings_all(columns, {*key, *([incremental.cursor] if incremental else [])})
+
+
+def _brings_all(columns: ColumnsSpec | None, needed: set[str]) -> bool:
     if columns is None:
         return True
-    needed = {*key, *([incremental.cursor] if incremental else [])}
     include, exclude = set(columns.include), set(columns.exclude)
     return not needed & exclude and (not include or needed <= include)
 

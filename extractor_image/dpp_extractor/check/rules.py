@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from dpp_core.errors import BlockedError
 from dpp_core.names import Reason
-from dpp_extractor.batch import Rejected
+from dpp_extractor.batch import Rejected, SourceTable
 
 QUARANTINE_LIMIT_ROWS = 1_000
 QUARANTINE_LIMIT_BYTES = 10_000_000
@@ -65,6 +65,22 @@ def check_key(dataset: str, key: Sequence[str], duplicates: Sequence[str]) -> No
         )
 
 
+def check_unfit(dataset: str, table: SourceTable, rejected: Sequence[Rejected]) -> None:
+    """Block a dataset in which a column of the word Fail has a value that its type cannot hold."""
+    failing = {column.name for column in table.columns if column.unfit == "Fail"}
+    row = next((row for row in rejected if row.column in failing), None)
+    if row is None:
+        return
+    key = ", ".join(f"{name}={row.values.get(name)}" for name in table.key)
+    raise BlockedError(
+        f"A value of {row.column} in {dataset} cannot be held{f' (row {key})' if key else ''}: {row.detail}. "
+        "Nothing was committed.",
+        reason=Reason.VALUE_UNREPRESENTABLE,
+        field="values",
+        fix="Mend the row at the source, or choose Quarantine, SetNull or Text for the column in values.",
+    )
+
+
 def check_quarantine(dataset: str, rejected: Sequence[Rejected], rejected_bytes: int) -> None:
     """Block a dataset whose rejected rows no longer fit into quarantine: none may be lost."""
     if len(rejected) <= QUARANTINE_LIMIT_ROWS and rejected_bytes <= QUARANTINE_LIMIT_BYTES:
@@ -78,7 +94,8 @@ def check_quarantine(dataset: str, rejected: Sequence[Rejected], rejected_bytes:
         "Nothing was committed.",
         reason=Reason.QUARANTINE_FULL,
         field="datasets",
-        fix="Mend the rows at the source, or leave the column out with columns.exclude.",
+        fix="Mend the rows at the source, choose SetNull or Text for the column in values, or leave it out with "
+        "columns.exclude.",
     )
 
 

@@ -82,6 +82,7 @@ def describe_commit(commit: "Commit") -> dict[str, Any]:
         "epoch": ours.epoch,
         "rows": ours.counts.written,
         "quarantined": ours.counts.quarantined,
+        "nulled": dict(ours.counts.nulled),
         "low": window.get("low"),
         "high": window.get("high"),
         "run_id": ours.run_id,

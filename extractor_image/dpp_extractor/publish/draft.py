@@ -220,8 +220,9 @@ def _parse_watermark(value: Any) -> Watermark | None:
     return None if value is None else str(value)
 
 
-def _counts_fields(counts: Counts) -> dict[str, int]:
-    return {
+def _counts_fields(counts: Counts) -> dict[str, Any]:
+    nulled = {"nulled": dict(counts.nulled)} if counts.nulled else {}
+    return nulled | {
         "read": counts.read,
         "filtered": counts.filtered,
         "quarantined": counts.quarantined,
@@ -232,4 +233,5 @@ def _counts_fields(counts: Counts) -> dict[str, int]:
 
 def _parse_counts(fields: Mapping[str, Any]) -> Counts:
     known = ("read", "filtered", "quarantined", "written", "future")
-    return Counts(**{name: int(fields.get(name, 0)) for name in known})
+    nulled = {str(name): int(count) for name, count in fields.get("nulled", {}).items()}
+    return Counts(**{name: int(fields.get(name, 0)) for name in known}, nulled=nulled)

@@ -73,6 +73,7 @@ def _column(field: pa.Field) -> CatalogColumn:
         source_name=metadata.get("dpp.source_name", ""),
         source_type=metadata.get("dpp.source_type", ""),
         fidelity=metadata.get("dpp.fidelity", ""),
+        unfit=metadata.get("dpp.unfit", ""),
     )
 
 

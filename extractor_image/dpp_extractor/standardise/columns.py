@@ -26,6 +26,8 @@ from dpp_extractor.batch import Column, SourceTable
 SOURCE_NAME: Final = b"dpp.source_name"
 SOURCE_TYPE: Final = b"dpp.source_type"
 FIDELITY: Final = b"dpp.fidelity"
+UNFIT: Final = b"dpp.unfit"
+"""On a column in which values that do not fit became NULL; they are counted in the commits."""
 RETIRED: Final = b"dpp.retired"
 """On a column that the source no longer has, after a person approved that; it is NULL in new rows."""
 
@@ -81,6 +83,7 @@ def plan_columns(table: SourceTable, unit: Unit) -> tuple[Column, ...]:
             source_type=column.source_type,
             fidelity=column.fidelity,
             nullable=column.nullable,
+            unfit=column.unfit,
         )
         for column in table.columns
     )
@@ -127,6 +130,7 @@ def build_schema(columns: Sequence[Column]) -> pa.Schema:
                 SOURCE_NAME: column.source_name,
                 SOURCE_TYPE: column.source_type,
                 FIDELITY: column.fidelity,
+                **({UNFIT: column.unfit} if column.unfit == "SetNull" else {}),
             },
         )
         for column in columns

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dpp_core.errors import SchemaChangedError
-from dpp_extractor.standardise.columns import RETIRED, SOURCE_NAME
+from dpp_extractor.standardise.columns import FIDELITY, RETIRED, SOURCE_NAME, UNFIT
 
 _INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 
@@ -48,7 +48,8 @@ def decide_schema(
                 problems.append(_missing(field, current, planned))
             fields.append(_retired(field))
         elif new.type == field.type:
-            fields.append(new if _is_retired(field) else field)
+            is_news = _is_retired(field) or _is_held_otherwise(field, new, replaces_all)
+            fields.append(new if is_news else field)
         elif is_widening(field.type, new.type):
             widened.append(field.name)
             fields.append(new)
@@ -84,6 +85,16 @@ def schema_fingerprint(schema: pa.Schema) -> str:
     """Hash names and types in order; field metadata does not count."""
     text = ";".join(f"{field.name}:{field.type}" for field in schema)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _is_held_otherwise(field: pa.Field, new: pa.Field, replaces_all: bool) -> bool:
+    """Say whether readers must be told how values are held from now on. Where old rows stay, so does
+    the word that some of their values became NULL.
+    """
+    old_words, new_words = field.metadata or {}, new.metadata or {}
+    if new_words.get(UNFIT) != old_words.get(UNFIT):
+        return replaces_all or UNFIT in new_words
+    return bool(new_words.get(FIDELITY) != old_words.get(FIDELITY))
 
 
 def _is_retired(field: pa.Field) -> bool:

@@ -83,12 +83,14 @@ class Postgres:
         """Give a database as the superuser sees it."""
         return Database(self.host, self.port, database, SUPERUSER, SUPERUSER_PASSWORD)
 
-    def create_database(self, name: str | None = None) -> Database:
+    def create_database(self, name: str | None = None, encoding: str = "UTF8") -> Database:
         """Make a fresh database with an owner of its own; the owner reads and writes in it."""
         chosen = name or f"erp_{os.getpid()}_{next(_numbers)}"
         owner = replace(self.admin(chosen), user=f"{chosen}_owner", password="secret-of-owner")
         self._run("CREATE ROLE {} LOGIN PASSWORD {}", owner.user, text=owner.password)
-        self._run("CREATE DATABASE {} OWNER {}", chosen, owner.user)
+        form = " TEMPLATE template0 LOCALE 'C' ENCODING {}" if encoding != "UTF8" else ""
+        text = encoding if form else None
+        self._run(f"CREATE DATABASE {{}} OWNER {{}}{form}", chosen, owner.user, text=text)
         self.databases.append(chosen)
         return owner
 

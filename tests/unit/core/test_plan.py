@@ -102,6 +102,34 @@ def test_instants_are_utc_whatever_zone_they_were_written_in() -> None:
     assert resolve_bytes(extraction, POLICY, here) == resolve_bytes(extraction, POLICY, there)
 
 
+QUARANTINE = {"unfit": "Quarantine", "columns": [{"name": "paid_at", "unfit": "Quarantine"}]}
+MIXED = {
+    "unfit": "SetNull",
+    "columns": [{"name": "total", "unfit": "Fail"}, {"name": "note", "unfit": "SetNull"}],
+}
+
+
+def test_what_is_done_with_unfit_values_is_handed_over_and_must_be_understood() -> None:
+    extraction = build(datasets=[{"name": "a", "values": MIXED}, {"name": "b"}])
+
+    request = resolve(extraction, POLICY, new_run(extraction, POLICY, NOW, "r"))
+
+    values = request.units[0].values
+    assert values is not None
+    assert (values.unfit, values.columns) == ("SetNull", {"total": "Fail"})
+    assert request.units[1].values is None
+    assert "values" in request.must_understand
+
+
+def test_asking_for_what_is_done_anyway_changes_no_byte_of_the_request() -> None:
+    plain = build(datasets=[{"name": "a"}])
+    asked = build(datasets=[{"name": "a", "values": QUARANTINE}])
+
+    run = new_run(plain, POLICY, NOW, "r")
+
+    assert resolve_bytes(asked, POLICY, run) == resolve_bytes(plain, POLICY, run)
+
+
 def test_a_trace_goes_on_and_names_the_correlation() -> None:
     trace = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
 

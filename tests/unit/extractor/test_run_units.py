@@ -9,7 +9,7 @@ from dpp_core.errors import (
     DestinationUnavailableError,
     SourceUnavailableError,
 )
-from dpp_core.handover import Incremental, build_request_bytes
+from dpp_core.handover import Incremental, Values, build_request_bytes
 from dpp_core.names import Reason, RunOutcome, UnitOutcome
 from dpp_extractor.publish.keys import plan_key
 from dpp_extractor.run import run
@@ -224,6 +224,36 @@ def test_a_row_that_cannot_be_kept_goes_to_quarantine_and_the_rest_goes_on(bench
     assert '"rule": "type"' in body
     assert '"id": "9"' in body
     assert record.counts.read == record.counts.written + record.counts.quarantined == 4
+
+
+def test_a_value_that_is_set_to_null_is_counted_by_column_and_told(bench: Bench) -> None:
+    bench.source.put("orders", order(8, item=Broken("\x00")), order(9, item=Broken("\x01")))
+    unit = APPEND.model_copy(update={"values": Values(unfit="SetNull")})
+
+    report = bench.run(unit)
+
+    assert (report.units[0].rows, report.units[0].quarantined) == (5, 0)
+    assert {row["item"] for row in bench.rows() if row["id"] > 7} == {None}
+    record = bench.records(report.run_id)[0].units[0]
+    assert record.counts.nulled == {"item": 2}
+    assert "2 values of item are NULL" in " ".join(record.warnings)
+    own = bench.head("orders").live
+    assert own is not None
+    assert own.counts.nulled == {"item": 2}
+    field = bench.head("orders").schema.field("item")
+    assert field.metadata[b"dpp.unfit"] == b"SetNull"
+
+
+def test_a_value_in_a_column_of_the_word_fail_blocks_the_unit_alone(bench: Bench) -> None:
+    bench.source.put("orders", order(9, item=Broken("\x00")))
+    failing = THREE[1].model_copy(update={"values": Values(columns={"item": "Fail"})})
+
+    report = bench.run(THREE[0], failing, THREE[2])
+
+    assert [unit.code for unit in report.units] == [0, 24, 0]
+    assert report.units[1].reason is Reason.VALUE_UNREPRESENTABLE
+    assert "id=9" in report.units[1].message
+    assert bench.commits() == 0
 
 
 def test_a_row_without_a_key_goes_to_quarantine(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from dpp_core.errors import SourceObjectError, SpecError
 from dpp_core.handover import Unit
 from dpp_core.names import RESERVED_PREFIX
 from dpp_extractor.batch import SourceColumn, SourceTable
+from dpp_extractor.extract.database.unfit import settle_unfit
 from dpp_extractor.extract.database.window import cursor_kind
 
 
@@ -38,9 +39,10 @@ def select_table(
     if cursor is not None:
         _require(unit, "incremental.cursor", (cursor,), names)
     _require_kept(unit, kept, (*unit.key, *((cursor,) if cursor else ())))
+    _require(unit, "values.columns", tuple(unit.values.columns) if unit.values else (), names)
     table = SourceTable(
         object=unit.object,
-        columns=tuple(kept),
+        columns=settle_unfit(unit, kept),
         key=unit.key,
         cursor=cursor,
         key_is_unique=any(set(unique) <= set(unit.key) for unique in unique_keys if unique),

@@ -5,12 +5,13 @@ import pytest
 
 from dpp_core.errors import BlockedError
 from dpp_core.names import Reason
-from dpp_extractor.batch import Rejected
+from dpp_extractor.batch import Rejected, SourceColumn, SourceTable
 from dpp_extractor.check.rules import (
     check_key,
     check_null_cursor,
     check_quarantine,
     check_rows,
+    check_unfit,
 )
 
 BROKEN = Rejected({"total": "n/a"}, "type", "total", "DECIMAL(12,2): allowed is a finite number")
@@ -40,6 +41,31 @@ def test_rows_with_keys_pass_untouched() -> None:
     rows = pa.record_batch({"id": [1, 2]})
 
     assert check_rows(rows, ("id",)).good is rows
+
+
+def _table(**columns: str) -> SourceTable:
+    made = [
+        SourceColumn(name, "date", pa.date32(), unfit=unfit)  # type: ignore[arg-type]
+        for name, unfit in columns.items()
+    ]
+    return SourceTable("t", tuple(made), key=("no", "line"))
+
+
+def test_a_column_of_the_word_fail_blocks_and_names_the_row_by_its_key_only() -> None:
+    rejected = Rejected({"no": "7", "line": "2", "paid": "1 BC"}, "type", "paid", "date: 1 to 9999")
+
+    with pytest.raises(BlockedError) as caught:
+        check_unfit("orders", _table(due="Quarantine", paid="Fail"), [BROKEN, rejected])
+
+    error = caught.value
+    assert (error.exit_code, error.reason) == (24, Reason.VALUE_UNREPRESENTABLE)
+    assert "paid in orders" in str(error)
+    assert "no=7, line=2" in str(error)
+    assert "1 BC" not in str(error)
+
+
+def test_other_words_block_nothing() -> None:
+    check_unfit("orders", _table(total="Quarantine", paid="Fail"), [BROKEN])
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,30 @@ def test_after_approval_a_replaced_table_takes_the_sources_schema() -> None:
     assert "old" not in plan.schema.names
 
 
+def _held(fidelity: str, unfit: str = "") -> pa.Schema:
+    words = {"dpp.fidelity": fidelity, **({"dpp.unfit": unfit} if unfit else {})}
+    return pa.schema([pa.field("at", pa.timestamp("us"), metadata=words), *SYSTEM_FIELDS])
+
+
+@pytest.mark.parametrize("replaces_all", [True, False])
+def test_readers_are_told_when_values_are_held_otherwise_from_now_on(replaces_all: bool) -> None:
+    planned = _held("exact", "SetNull")
+
+    plan = decide_schema("d", _held("exact"), planned, replaces_all=replaces_all)
+
+    assert plan.block is None
+    assert plan.schema.field("at").metadata == planned.field("at").metadata
+
+
+@pytest.mark.parametrize(("replaces_all", "kept"), [(True, None), (False, b"SetNull")])
+def test_the_word_that_values_became_null_stays_as_long_as_those_rows_do(
+    replaces_all: bool, kept: bytes | None
+) -> None:
+    plan = decide_schema("d", _held("exact", "SetNull"), _held("exact"), replaces_all=replaces_all)
+
+    assert plan.schema.field("at").metadata.get(b"dpp.unfit") == kept
+
+
 def test_a_retired_column_is_not_asked_about_again() -> None:
     current = _schema(id=pa.int64(), old=pa.string())
     approved = decide_schema("d", current, _schema(id=pa.int64()), replaces_all=False)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pyarrow as pa
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
@@ -25,7 +26,8 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name,
     c.relkind = 'r' AND c.relhassubclass AS has_children,
     pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS may_enter,
     pg_catalog.has_any_column_privilege(c.oid, 'SELECT') AS may_read,
-    current_user::text AS login
+    current_user::text AS login,
+    pg_catalog.getdatabaseencoding()::text <> 'SQL_ASCII' AS has_encoding
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN unnest(CAST(:schemas AS text[]), CAST(:names AS text[])) AS wanted (schema, name)
@@ -80,13 +82,17 @@ HAVING bool_and(a.attnotnull)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object as found: who it is, and the form each of its columns is asked for in."""
+    """An object as found: who it is, and the form each of its columns is asked for in.
+
+    `has_encoding` is False where the server does not know what its texts are, and checks none.
+    """
 
     oid: int
     relation: Relation
     table: SourceTable
     forms: Forms
     grant: str
+    has_encoding: bool = True
 
 
 def find_object(connection: Connection, unit: Unit) -> Found:
@@ -110,6 +116,8 @@ def find_object(connection: Connection, unit: Unit) -> Found:
             nullable=not item.attnotnull,
             fidelity=mapped[item.name].fidelity,
             second_digits=mapped[item.name].second_digits,
+            may_be_unfit=not mapped[item.name].always_fits
+            or (not row.has_encoding and pa.types.is_string(mapped[item.name].arrow_type)),
         )
         for item in shown
     ]
@@ -118,7 +126,7 @@ def find_object(connection: Connection, unit: Unit) -> Found:
     table = select_table(unit, columns, keys)
     _require_granted(unit, table, shown, grant)
     forms = {name: m.form for name, m in mapped.items() if m.form is not None}
-    return Found(row.oid, relation, table, forms, grant)
+    return Found(row.oid, relation, table, forms, grant, row.has_encoding)
 
 
 def split_names(name: str) -> list[tuple[str, str]]:

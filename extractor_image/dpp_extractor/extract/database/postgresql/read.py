@@ -1,13 +1,14 @@
 """Turn COPY's CSV rows into Arrow, block by block, with no Python object per cell.
 
 Called by `snapshot`. The server writes every value as its exact text; Arrow's CSV reader parses a
-whole block to the exact type. A block with a value that the type cannot hold is sifted: its bad
-rows come back as `Rejected` with their text, the others as rows. NULL is an empty field, the empty
-string a quoted one.
+whole block to the exact type. A block with a value that the type cannot hold is sifted: the value
+becomes NULL or its row comes back as `Rejected`, as its column says; the others go on. NULL is an
+empty field, the empty string a quoted one.
 """
 
+import itertools
 from binascii import unhexlify
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from pyarrow import csv
 from dpp_core.errors import InternalError
 from dpp_core.names import Reason
 from dpp_extractor.batch import RawBatch, Rejected, SourceColumn
+from dpp_extractor.extract.database.unfit import choose_dropped, count_nulled
 
 RULE: Final = "type"
 
@@ -26,6 +28,10 @@ _LIKELY: Final = {
     "timestamptz": _TIMESTAMP + r"\+00$",
     "date": r"^\d{4}-\d\d-\d\d$",
     "decimal": r"^-?\d+(\.\d+)?$",
+    # UTF-8 as RFC 3629 draws it: nothing overlong, no surrogate, nothing above U+10FFFF.
+    "text": r"^([\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
+    r"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}"
+    r"|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*$",
 }
 _ALLOWED: Final = {
     "timestamp": "a timestamp of the years 1 to 9999",
@@ -57,23 +63,44 @@ def read_blocks(
 def parse_block(rows: Sequence[bytes], columns: Sequence[SourceColumn]) -> RawBatch:
     """Parse a block of CSV rows; sift it when Arrow refuses a value."""
     try:
-        return RawBatch(_parse(rows, columns))
+        return RawBatch(_parse(rows, columns, {}))
     except pa.ArrowInvalid:
         return _sift(rows, columns)
 
 
-def _parse(rows: Sequence[bytes], columns: Sequence[SourceColumn]) -> pa.RecordBatch:
+def _parse(
+    rows: Sequence[bytes], columns: Sequence[SourceColumn], nulls: Mapping[int, Collection[int]]
+) -> pa.RecordBatch:
+    """Parse rows; `nulls` are the rows, by a column's place, whose value becomes NULL unread."""
     wire = [pa.string() if pa.types.is_binary(c.arrow_type) else c.arrow_type for c in columns]
-    batch = _read(rows, wire)
+    plain = [place for place in range(len(columns)) if place not in nulls]
+    # Without any place, all columns would be read.
+    read = dict(zip(plain, _read(rows, wire, plain).columns, strict=True)) if plain else {}
+    read |= {place: _read_around(rows, wire, place, gone) for place, gone in nulls.items()}
     arrays = [
-        _from_hex(array) if pa.types.is_binary(column.arrow_type) else array
-        for array, column in zip(batch.columns, columns, strict=True)
+        _from_hex(read[place]) if pa.types.is_binary(column.arrow_type) else read[place]
+        for place, column in enumerate(columns)
     ]
     schema = pa.schema([pa.field(column.name, column.arrow_type) for column in columns])
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _read(rows: Sequence[bytes], types: Sequence[pa.DataType]) -> pa.RecordBatch:
+def _read_around(
+    rows: Sequence[bytes], types: Sequence[pa.DataType], place: int, gone: Collection[int]
+) -> pa.Array:
+    """Read one column of the rows that are not gone, and put a NULL where one is."""
+    good = [row for number, row in enumerate(rows) if number not in gone]
+    if not good:
+        return pa.nulls(len(rows), types[place])
+    among = itertools.count()
+    origins = [None if number in gone else next(among) for number in range(len(rows))]
+    return _read(good, types, [place]).column(0).take(pa.array(origins, pa.int64()))
+
+
+def _read(
+    rows: Sequence[bytes], types: Sequence[pa.DataType], places: Sequence[int]
+) -> pa.RecordBatch:
+    """Read the columns at these places; without any, all of them."""
     body = b"".join(rows)
     names = [f"c{place}" for place in range(len(types))]
     table = csv.read_csv(
@@ -84,6 +111,7 @@ def _read(rows: Sequence[bytes], types: Sequence[pa.DataType]) -> pa.RecordBatch
         parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         convert_options=csv.ConvertOptions(
             column_types=dict(zip(names, types, strict=True)),
+            include_columns=[names[place] for place in places],
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
@@ -113,63 +141,84 @@ def _from_hex(texts: pa.Array) -> pa.Array:
 
 
 def _sift(rows: Sequence[bytes], columns: Sequence[SourceColumn]) -> RawBatch:
-    texts = _read(rows, [pa.binary()] * len(columns))
-    bad: dict[int, int] = {}
-    for place, column in enumerate(columns):
-        for row in _unlikely_rows(texts.column(place), column):
-            bad.setdefault(row, place)
-    _find_refused(rows, columns, [row for row in range(len(rows)) if row not in bad], bad)
-    good = [row for number, row in enumerate(rows) if number not in bad]
-    batch = _parse(good, columns) if good else _empty(columns)
-    return RawBatch(batch, tuple(_rejected(texts, row, bad[row], columns) for row in sorted(bad)))
+    texts = _read(rows, [pa.binary()] * len(columns), [])
+    refused = {
+        place: found
+        for place, column in enumerate(columns)
+        if (found := _unlikely_rows(texts.column(place), column))
+    }
+    try:
+        return _split(rows, texts, columns, refused)
+    except pa.ArrowInvalid:
+        _hunt(rows, columns, refused)
+    return _split(rows, texts, columns, refused)
 
 
-def _unlikely_rows(texts: pa.Array, column: SourceColumn) -> list[int]:
+def _split(
+    rows: Sequence[bytes],
+    texts: pa.RecordBatch,
+    columns: Sequence[SourceColumn],
+    refused: Mapping[int, Collection[int]],
+) -> RawBatch:
+    """Build what goes on and what does not. Raises ArrowInvalid when more is refused than is named."""
+    dropped = choose_dropped(refused, columns)
+    kept = [number for number in range(len(rows)) if number not in dropped]
+    nulls = {}
+    for place, bad in refused.items():
+        gone = {number for number, row in enumerate(kept) if row in bad}
+        if gone:
+            nulls[place] = gone
+    batch = _parse([rows[row] for row in kept], columns, nulls) if kept else _empty(columns)
+    rejected = tuple(_rejected(texts, row, dropped[row], columns) for row in sorted(dropped))
+    return RawBatch(batch, rejected, count_nulled(refused, dropped, columns))
+
+
+def _unlikely_rows(texts: pa.Array, column: SourceColumn) -> set[int]:
     """Find the rows that surely fail, all at once: a temporal table may hold a million
     `infinity`.
     """
     pattern = _LIKELY.get(_kind(column.arrow_type))
-    if pattern is None:
-        return []
+    if pattern is None or not column.may_be_unfit:
+        return set()
     fits = pc.fill_null(pc.match_substring_regex(texts, pattern), True)
-    found: list[int] = pc.indices_nonzero(pc.invert(fits)).to_pylist()
-    return found
+    return set(pc.indices_nonzero(pc.invert(fits)).to_pylist())
 
 
-def _find_refused(
-    rows: Sequence[bytes],
-    columns: Sequence[SourceColumn],
-    candidates: list[int],
-    bad: dict[int, int],
+def _hunt(
+    rows: Sequence[bytes], columns: Sequence[SourceColumn], refused: dict[int, set[int]]
 ) -> None:
-    """Halve the candidates until each row that Arrow refuses stands alone; note it with its
-    column.
-    """
+    """Find, column by column, what no pattern foresaw, and add it to `refused`."""
+    types = [column.arrow_type for column in columns]
+    types = [pa.binary() if pa.types.is_binary(each) else each for each in types]
+    before = sum(map(len, refused.values()))
+    for place in range(len(columns)):
+        known = refused.get(place, set())
+        candidates = [row for row in range(len(rows)) if row not in known]
+        found = set(_refused_rows(rows, types, place, candidates))
+        if found:
+            refused[place] = known | found
+    if sum(map(len, refused.values())) == before:
+        raise InternalError(
+            "A block was refused, but each of its columns is accepted.",
+            reason=Reason.SOURCE_READ_FAILED,
+        )
+
+
+def _refused_rows(
+    rows: Sequence[bytes], types: Sequence[pa.DataType], place: int, candidates: Sequence[int]
+) -> Iterator[int]:
+    """Halve the candidates until each row whose value Arrow refuses stands alone."""
     if not candidates:
         return
     try:
-        _parse([rows[row] for row in candidates], columns)
+        _read([rows[row] for row in candidates], types, [place])
     except pa.ArrowInvalid:
         if len(candidates) == 1:
-            bad[candidates[0]] = _refused_column(rows[candidates[0]], columns)
+            yield candidates[0]
             return
         middle = len(candidates) // 2
-        _find_refused(rows, columns, candidates[:middle], bad)
-        _find_refused(rows, columns, candidates[middle:], bad)
-
-
-def _refused_column(row: bytes, columns: Sequence[SourceColumn]) -> int:
-    for place, column in enumerate(columns):
-        types = [pa.binary()] * len(columns)
-        if not pa.types.is_binary(column.arrow_type):
-            types[place] = column.arrow_type
-        try:
-            _read([row], types)
-        except pa.ArrowInvalid:
-            return place
-    raise InternalError(
-        "A row was refused, but each of its columns is accepted.", reason=Reason.SOURCE_READ_FAILED
-    )
+        yield from _refused_rows(rows, types, place, candidates[:middle])
+        yield from _refused_rows(rows, types, place, candidates[middle:])
 
 
 def _rejected(
@@ -178,7 +227,7 @@ def _rejected(
     values: dict[str, str | None] = {}
     for column, array in zip(columns, texts.columns, strict=True):
         value = array[row].as_py()
-        values[column.name] = None if value is None else value.decode("utf-8", "replace")
+        values[column.name] = None if value is None else value.decode("utf-8", "backslashreplace")
     column = columns[place]
     allowed = _ALLOWED.get(_kind(column.arrow_type), f"a value of {column.arrow_type}")
     return Rejected(values, RULE, column.name, f"{column.source_type}: allowed is {allowed}")

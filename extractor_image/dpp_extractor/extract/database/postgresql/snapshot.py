@@ -163,16 +163,27 @@ class PostgresSnapshot:
         statement = query.build_read(found.relation, table, found.forms, within, limit_rows)
         copy = f"COPY ({compile_statement(statement)}) TO STDOUT (FORMAT csv)"
         with self._question(f"Reading {table.object!r}", table):
-            for block in read_blocks(self._copy(copy), self._limits.block_bytes):
+            messages = self._copy(copy, has_encoding=found.has_encoding)
+            for block in read_blocks(messages, self._limits.block_bytes):
                 yield parse_block(block, table.columns)
             self._refuse_rewritten(found)
 
-    def _copy(self, statement: str) -> Iterator[bytes | bytearray | memoryview]:
+    def _copy(
+        self, statement: str, *, has_encoding: bool
+    ) -> Iterator[bytes | bytearray | memoryview]:
+        """Send the statement and hand its rows on. Without an encoding the server would end the
+        whole read at the first text that is no UTF-8, so it is asked for its bytes as they are.
+        """
         driver = self._connection.connection.driver_connection
         if not isinstance(driver, psycopg.Connection):
             raise InternalError("The driver connection is not psycopg's.")
-        with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            yield from copy
+        with driver.cursor() as cursor:
+            if not has_encoding:
+                cursor.execute("SET LOCAL client_encoding = 'SQL_ASCII'")
+            with cursor.copy(statement.encode()) as copy:
+                yield from copy
+            if not has_encoding:
+                cursor.execute("SET LOCAL client_encoding = 'UTF8'")
 
     def _refuse_rewritten(self, found: Found) -> None:
         if self._connection.execute(_REWRITTEN, {"oid": found.oid}).scalar_one():

@@ -23,13 +23,14 @@ _MAX_DIGITS: Final = 38
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """How a type is read: `form` turns the column into what the server shall send, None = as it
-    is.
+    is. `always_fits`: the Arrow type holds every value there can be.
     """
 
     arrow_type: pa.DataType
     fidelity: Fidelity = "exact"
     form: Callable[[Expression], Expression] | None = None
     second_digits: int = 6
+    always_fits: bool = True
 
 
 def _hex(expression: Expression) -> Expression:
@@ -59,7 +60,7 @@ _FIXED: Final[dict[str, Mapped]] = {
     "bpchar": Mapped(pa.string()),
     "name": Mapped(pa.string()),
     "bytea": Mapped(pa.binary(), form=_hex),
-    "date": Mapped(pa.date32()),
+    "date": Mapped(pa.date32(), always_fits=False),
     "time": Mapped(pa.string(), "text", _clock_text),
     "money": Mapped(pa.string(), "text", _numeric_text),
 }
@@ -75,9 +76,9 @@ def map_type(name: str, modifier: int, *, is_builtin: bool) -> Mapped:
     if name == "numeric":
         return _map_numeric(modifier)
     if name == "timestamptz":
-        return Mapped(_UTC_MICROSECONDS, second_digits=_second_digits(modifier))
+        return _map_timestamp(_UTC_MICROSECONDS, modifier)
     if name == "timestamp":
-        return Mapped(_MICROSECONDS, second_digits=_second_digits(modifier))
+        return _map_timestamp(_MICROSECONDS, modifier)
     return _FIXED.get(name, Mapped(pa.string(), "text"))
 
 
@@ -88,11 +89,13 @@ def _map_numeric(modifier: int) -> Mapped:
     precision, scale = packed >> 16 & 0xFFFF, ((packed & 0x7FF) ^ 0x400) - 0x400
     if precision > _MAX_DIGITS or not 0 <= scale <= precision:
         return Mapped(pa.string(), "text")
-    return Mapped(pa.decimal128(precision, scale))
+    # NaN is a value of every numeric.
+    return Mapped(pa.decimal128(precision, scale), always_fits=False)
 
 
-def _second_digits(modifier: int) -> int:
-    return modifier if 0 <= modifier <= 6 else 6
+def _map_timestamp(arrow_type: pa.DataType, modifier: int) -> Mapped:
+    digits = modifier if 0 <= modifier <= 6 else 6
+    return Mapped(arrow_type, second_digits=digits, always_fits=False)
 
 
 Forms = dict[str, Callable[[Any], Any]]

@@ -46,12 +46,20 @@ def find_object(connection: sqlite3.Connection, unit: Unit) -> Found:
             fidelity=map_type(declared).fidelity,
             # Texts of one column may or may not have a fraction; all have seconds.
             second_digits=0,
+            # SQLite keeps any value in any column, but a number in the key that is its row's number.
+            may_be_unfit=not (is_alias and pk),
         )
         for column, declared, required, pk in shown
     ]
     table = select_table(unit, columns, _unique_keys(connection, name, columns))
-    kinds = tuple(map_type(column.source_type).kind for column in table.columns)
+    kinds = tuple(choose_kind(column) for column in table.columns)
     return Found(Relation(_SCHEMA, name), table, kinds)
+
+
+def choose_kind(column: SourceColumn) -> Kind:
+    """Say how a column is read: as declared, or as any value's text when it shall be text."""
+    mapped = map_type(column.source_type)
+    return mapped.kind if mapped.arrow_type == column.arrow_type else Kind.ANY
 
 
 def _find_name(connection: sqlite3.Connection, unit: Unit) -> str:

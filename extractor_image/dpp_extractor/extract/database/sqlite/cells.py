@@ -41,15 +41,15 @@ class Reader:
 
 
 def text_of(value: Any) -> str | None:
-    """Write any stored value as text: shortest exact number, hexadecimal bytes, text as far as it
-    is text.
+    """Write any stored value as text: shortest exact number, hexadecimal bytes, text with `\\xff`
+    for each byte that is none.
     """
     if value is None:
         return None
     if isinstance(value, bytes):
         return value.hex()
     text = repr(value) if isinstance(value, float) else str(value)
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _integer(cell: Any, _: pa.DataType) -> int:

@@ -1,4 +1,4 @@
-"""Turn a block of SQLite's rows into Arrow, and give back those with a value that does not fit.
+"""Turn a block of SQLite's rows into Arrow; a value that does not fit is NULL or its row comes back.
 
 Called by `snapshot`. Pure. A whole column goes to Arrow at once when all its values are of the storage
 class that it should have; only else is it looked at cell by cell.
@@ -12,6 +12,7 @@ import pyarrow as pa
 from dpp_extractor.batch import RawBatch, Rejected, SourceColumn
 from dpp_extractor.extract.database.sqlite.cells import READERS, RefusedError, text_of
 from dpp_extractor.extract.database.sqlite.types import Kind
+from dpp_extractor.extract.database.unfit import choose_dropped, count_nulled
 
 RULE: Final = "type"
 
@@ -37,20 +38,22 @@ def build_batch(
     """
     cells = list(zip(*rows, strict=True))
     arrays: list[pa.Array] = []
-    bad: dict[int, int] = {}
+    refused: dict[int, list[int]] = {}
     for place, (column, kind) in enumerate(zip(columns, kinds, strict=True)):
-        array, refused = _read_column(cells[place], column.arrow_type, kind)
+        array, bad = _read_column(cells[place], column.arrow_type, kind)
         arrays.append(array)
-        for row in refused:
-            bad.setdefault(row, place)
+        if bad:
+            refused[place] = bad
     schema = pa.schema([pa.field(column.name, column.arrow_type) for column in columns])
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    if not bad:
+    if not refused:
         return RawBatch(batch)
-    good = pa.array([row not in bad for row in range(len(rows))], pa.bool_())
+    dropped = choose_dropped(refused, columns)
+    good = pa.array([row not in dropped for row in range(len(rows))], pa.bool_())
     return RawBatch(
         batch.filter(good),
-        tuple(_rejected(rows[row], bad[row], columns, kinds) for row in sorted(bad)),
+        tuple(_rejected(rows[row], dropped[row], columns, kinds) for row in sorted(dropped)),
+        count_nulled(refused, dropped, columns),
     )
 
 
