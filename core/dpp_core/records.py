@@ -29,13 +29,17 @@ class WindowRecord(_Record):
 
 
 class CountsRecord(_Record):
-    """Rows by fate: read = filtered + quarantined + written; `future` rows lie beyond the source's clock."""
+    """Rows by fate: read = filtered + quarantined + written, and those of `deleted` that were read.
+
+    `future` rows lie beyond the source's clock; `deleted` rows say that a key is gone.
+    """
 
     read: int = 0
     filtered: int = 0
     quarantined: int = 0
     written: int = 0
     future: int = 0
+    deleted: int = 0
 
 
 class UnitRecord(_Record):

@@ -97,6 +97,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """The table's column that says that a row is deleted, and its value for that; None: any but NULL."""
+
+    column: str
+    value: pa.Scalar | None
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A finished data file: path relative to the table, for the `add` action. `stats` is Delta's, exact or absent."""
 
@@ -110,13 +118,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows by fate; `read = filtered + quarantined + written`."""
+    """Rows by fate; `read = filtered + quarantined + written`, and those of `deleted` that were read.
+
+    `deleted` rows say that a key is gone. Without a column that marks them they were not read: their keys were missed.
+    """
 
     read: int = 0
     filtered: int = 0
     quarantined: int = 0
     written: int = 0
     future: int = 0
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +142,4 @@ class Written:
     approved: tuple[str, ...]
     is_news: bool
     quarantine_keys: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

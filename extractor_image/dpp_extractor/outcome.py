@@ -107,7 +107,7 @@ def _build(intent: Intent, written: Written | None) -> UnitRecord:
         bytes=written.size_bytes if written else 0,
         schema_fingerprint=intent.fingerprint,
         quarantine=written.quarantine_keys if written else (),
-        warnings=tuple(redact(warning) for warning in intent.warnings),
+        warnings=tuple(map(redact, intent.warnings + (written.warnings if written else ()))),
         approved=written.approved if written else (),
     )
 

@@ -115,6 +115,7 @@ def _told(record: UnitRecord) -> dict[str, Any]:
         "outcome": record.outcome.value,
         "rows": record.counts.written,
         "quarantined": record.counts.quarantined,
+        "deleted": record.counts.deleted or None,
         "seq": record.seq,
         "version": record.version,
         "high": record.window.high if record.window else None,

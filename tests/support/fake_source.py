@@ -59,6 +59,10 @@ class FakeTable:
             self.rows[:] = [old for old in self.rows if not self._is_same(old, whole)]
         self.rows.append(whole)
 
+    def remove(self, *keys: Any) -> None:
+        """Delete the rows whose first key column has one of these values."""
+        self.rows[:] = [row for row in self.rows if row[self.unique[0]] not in keys]
+
     def add_column(self, added: SourceColumn) -> None:
         """Add a column, as ALTER TABLE does: NULL in every row there is."""
         self.columns = (*self.columns, added)
@@ -233,7 +237,7 @@ def _key_text(table: SourceTable, row: Row, other: str = "") -> str:
 
 
 def _batch(rows: Sequence[Row], columns: Sequence[SourceColumn]) -> RawBatch:
-    broken = [row for row in rows if any(isinstance(cell, Broken) for cell in row.values())]
+    broken = [row for row in rows if any(isinstance(row[c.name], Broken) for c in columns)]
     good = [row for row in rows if row not in broken]
     arrays = [pa.array([row[each.name] for row in good], each.arrow_type) for each in columns]
     batch = pa.RecordBatch.from_arrays(arrays, names=[each.name for each in columns])

@@ -221,15 +221,17 @@ def _parse_watermark(value: Any) -> Watermark | None:
 
 
 def _counts_fields(counts: Counts) -> dict[str, int]:
+    deleted = {"deleted": counts.deleted} if counts.deleted else {}
     return {
         "read": counts.read,
         "filtered": counts.filtered,
         "quarantined": counts.quarantined,
         "written": counts.written,
         "future": counts.future,
+        **deleted,
     }
 
 
 def _parse_counts(fields: Mapping[str, Any]) -> Counts:
-    known = ("read", "filtered", "quarantined", "written", "future")
+    known = ("read", "filtered", "quarantined", "written", "future", "deleted")
     return Counts(**{name: int(fields.get(name, 0)) for name in known})
