@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dpp_core import logs
+from dpp_core.errors import InternalError
 from dpp_core.handover import RunRequest
 from dpp_core.names import COLUMN_ORDER, COLUMN_READ_AT, RESERVED_COLUMNS
 from dpp_extractor.batch import SourceTable, Window
@@ -63,6 +64,8 @@ def find_gone(
 
     Raises BlockedError (24, TooManyDeletes) when more went than may go without approval. Leaving gives the disk back.
     """
+    if not head.has_files:
+        raise InternalError("The table's files were not asked for.")
     way = _Comparison(intent, request, tools, _key_names(intent))
     table = source = None
     try:
@@ -140,44 +143,60 @@ def _put_table_aside(way: _Comparison, head: Head) -> Spill:
 
 
 def _put_source_aside(way: _Comparison, snapshot: Snapshot) -> Spill:
+    """Put the source's keys aside. A row is there though its cursor cannot be represented, so where there is such a
+    row the keys are read again without it; then no row counts as settled.
+    """
+    cursor = way.intent.table.cursor
+    spill, rejected = _read_source(way, snapshot, cursor)
+    if cursor is not None and cursor in rejected - set(way.intent.table.key):
+        spill.close()
+        spill, _ = _read_source(way, snapshot, None)
+    return spill
+
+
+def _read_source(
+    way: _Comparison, snapshot: Snapshot, cursor: str | None
+) -> tuple[Spill, frozenset[str]]:
+    """Read the whole object's keys; also give the columns for which rows were rejected."""
     intent = way.intent
-    table = _only_keys(intent.table)
+    table = _only_keys(intent.table, cursor)
     columns = tuple(column for column in intent.columns if column.name in way.names)
+    rejected: set[str] = set()
     fields = [way.schema.field(name) for name in way.names]
     spill = Spill(pa.schema([*fields, pa.field(SETTLED, pa.bool_())]).remove_metadata())
     try:
         for raw in snapshot.read(table, None, None):
             way.go_on()
+            rejected.update(row.column for row in raw.rejected)
             rows = standardise_rows(raw.rows, columns, way.schema, intent.read_at, 0)
-            keys = rows.select(list(way.names)).append_column(
-                SETTLED, _is_settled(raw.rows, intent)
-            )
+            is_settled = _is_settled(raw.rows, intent, cursor)
+            keys = rows.select(list(way.names)).append_column(SETTLED, is_settled)
             spill.write(drop_keyless(keys, way.names).cast(spill.schema))
     except BaseException:
         spill.close()
         raise
-    return spill
+    return spill, frozenset(rejected)
 
 
-def _only_keys(table: SourceTable) -> SourceTable:
-    """The whole object, of each row its key and its cursor; without a cursor it is in no window's order."""
-    wanted = {*table.key, table.cursor}
+def _only_keys(table: SourceTable, cursor: str | None) -> SourceTable:
+    """The whole object, of each row its key and perhaps its cursor; it is read in no window, so in no order."""
+    wanted = {*table.key, cursor}
     columns = tuple(column for column in table.columns if column.name in wanted)
     return replace(table, columns=columns, cursor=None)
 
 
-def _is_settled(rows: pa.RecordBatch, intent: Intent) -> pa.Array:
+def _is_settled(rows: pa.RecordBatch, intent: Intent, cursor: str | None) -> pa.Array:
     """Say which rows earlier windows must have brought: `initial <= cursor < low`."""
     window, incremental = intent.window, intent.unit.incremental
-    if window is None or window.low is None or incremental is None:
+    if cursor is None or window is None or window.low is None or incremental is None:
         return pa.repeat(pa.scalar(False), rows.num_rows)
-    cursor = rows.column(window.cursor)
-    if pa.types.is_integer(cursor.type):  # a bound may lie one above the column's greatest value
-        cursor = cursor.cast(_WHOLE_NUMBER)
-    is_settled = pc.less(cursor, _bound(intent.table, window, window.low, cursor.type))
+    stamps = rows.column(cursor)
+    if pa.types.is_integer(stamps.type):  # a bound may lie one above the column's greatest value
+        stamps = stamps.cast(_WHOLE_NUMBER)
+    is_settled = pc.less(stamps, _bound(intent.table, window, window.low, stamps.type))
     if incremental.initial is not None:
-        first = _bound(intent.table, window, incremental.initial, cursor.type)
-        is_settled = pc.and_(is_settled, pc.greater_equal(cursor, first))
+        first = _bound(intent.table, window, incremental.initial, stamps.type)
+        is_settled = pc.and_(is_settled, pc.greater_equal(stamps, first))
     return pc.fill_null(is_settled, False)
 
 

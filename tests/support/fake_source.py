@@ -186,7 +186,8 @@ class FakeSnapshot:
         limit: Any = future_from(table.column(column), self.clocks)
         if limit is None:
             return 0, ""
-        late = [row for row in self._rows(table) if row[column] and row[column] > limit]
+        stamped = [row for row in self._rows(table) if not isinstance(row[column], Broken | None)]
+        late = [row for row in stamped if row[column] > limit]
         first = min(late, key=_order(table, column), default=None)
         return len(late), "" if first is None else _key_text(table, first, column)
 
@@ -222,6 +223,7 @@ class FakeSnapshot:
             row
             for row in self._rows(table)
             if (value := row[window.cursor]) is not None
+            and not isinstance(value, Broken)
             and value < high
             and (low is None or value >= low)
         ]

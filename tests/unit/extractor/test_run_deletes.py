@@ -246,6 +246,14 @@ def test_a_bound_above_the_columns_greatest_number_is_compared() -> None:
     assert facts(bench.run_one(by("rev"))) == (UnitOutcome.COMMITTED, 0, 1)
 
 
+def test_a_row_whose_cursor_cannot_be_represented_is_still_there(bench: Bench) -> None:
+    remove(bench, 1)
+    bench.source.put("orders", {"id": 2, "item": "pen", "updated_at": Broken("infinity")})
+
+    assert facts(bench.run_one(KEY_DIFF)) == (UnitOutcome.COMMITTED, 0, 1)
+    assert [row["id"] for row in bench.current()] == [2, 3, 4, 5]
+
+
 # --- the guard ---
 
 
