@@ -15,7 +15,7 @@ from dpp_core.errors import SpecError
 from dpp_core.names import PROTOCOL, Reason, RunOutcome, Unfit, UnitOutcome
 
 REQUEST_LIMIT_BYTES: Final = 128 * 1024
-FEATURES: Final = frozenset({"database", "replace", "append", "maintain", "values"})
+FEATURES: Final = frozenset({"database", "replace", "append", "maintain", "values", "deletes"})
 """What this version understands; a request that must be understood beyond it is refused with exit 20."""
 
 
@@ -39,6 +39,19 @@ class Values(_Document):
     columns: dict[str, Unfit] = Field(default_factory=dict)
 
 
+class Deletes(_Document):
+    """How rows deleted at the source are found: by their keys, or by a column that marks them.
+
+    `column` and `value` are those of SoftDeleteColumn; without a value any but NULL marks. A larger share of the
+    table's keys than `most_percent` is not deleted before a person approves; None: the extractor's own bound.
+    """
+
+    kind: Literal["KeyDiff", "SoftDeleteColumn"]
+    column: str | None = None
+    value: str | None = None
+    most_percent: int | None = None
+
+
 class Unit(_Document):
     """One dataset of a run. `known_seq` null means: nobody knows, scan back."""
 
@@ -53,6 +66,12 @@ class Unit(_Document):
     write: Literal["Replace", "Append"] = "Replace"
     epoch: int = 0
     known_seq: int | None = None
+    deletes: Deletes | None = None
+
+    @property
+    def compares_keys(self) -> bool:
+        """Say whether deleted rows are found by comparing the keys of source and table."""
+        return self.deletes is not None and self.deletes.kind == "KeyDiff"
 
 
 class DatabaseSource(_Document):
@@ -126,6 +145,7 @@ class UnitReport(_Document):
     version: int | None = None
     rows: int = 0
     quarantined: int = 0
+    deleted: int = 0
     high: str = ""
     code: int = 0
     reason: Reason | None = None

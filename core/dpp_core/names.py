@@ -139,7 +139,11 @@ class Reason(StrEnum):
     CANCELLED = "Cancelled"
     EXTRACTION_MISSING = "ExtractionMissing"
     POLICY_REJECTED = "PolicyRejected"
+    TOO_MANY_DELETES = "TooManyDeletes"
 
 
-RUN_REASONS: Final = tuple(Reason)[: tuple(Reason).index(Reason.INTERNAL) + 1]
+RUN_REASONS: Final = (
+    *tuple(Reason)[: tuple(Reason).index(Reason.INTERNAL) + 1],
+    Reason.TOO_MANY_DELETES,
+)
 """Reasons a run itself can give; the others are the operator's, and never cross the Job border."""

@@ -18,6 +18,7 @@ from dpp_core.handover import (
     REQUEST_LIMIT_BYTES,
     Credentials,
     DatabaseSource,
+    Deletes,
     Destination,
     Incremental,
     RunRequest,
@@ -145,7 +146,7 @@ def _check(extraction: Extraction, policy: Policy, run: ExtractionRun) -> None:
 def _build_request(extraction: Extraction, policy: Policy, run: ExtractionRun) -> RunRequest:
     spec, settings = extraction.spec, extraction.spec.run
     source = _resolve_source(extraction)
-    units = _resolve_units(extraction, run)
+    units = _resolve_units(extraction, policy, run)
     created_at = run.spec.created_at.astimezone(UTC)
     deadline_at = run.spec.deadline_at or created_at + timedelta(
         seconds=(settings and settings.deadline_seconds) or policy.defaults.deadline_seconds
@@ -187,6 +188,8 @@ def _list_features(run: ExtractionRun, units: Sequence[Unit]) -> tuple[str, ...]
         features.add("maintain")
     if any(unit.values for unit in units):
         features.add("values")
+    if any(unit.deletes for unit in units):
+        features.add("deletes")
     return tuple(sorted(features))
 
 
@@ -264,7 +267,7 @@ def build_destination(place: DestinationPolicy) -> Destination:
     )
 
 
-def _resolve_units(extraction: Extraction, run: ExtractionRun) -> tuple[Unit, ...]:
+def _resolve_units(extraction: Extraction, policy: Policy, run: ExtractionRun) -> tuple[Unit, ...]:
     known = {dataset.name: dataset for dataset in extraction.spec.datasets}
     pinned = run.spec.units or tuple(
         RunUnit(name=dataset.name, epoch=dataset.epoch)
@@ -279,10 +282,10 @@ def _resolve_units(extraction: Extraction, run: ExtractionRun) -> tuple[Unit, ..
             field="spec.units",
             fix="Make a new run.",
         )
-    return tuple(_resolve_unit(known[unit.name], unit) for unit in pinned)
+    return tuple(_resolve_unit(known[unit.name], unit, policy) for unit in pinned)
 
 
-def _resolve_unit(dataset: DatasetSpec, pinned: RunUnit) -> Unit:
+def _resolve_unit(dataset: DatasetSpec, pinned: RunUnit, policy: Policy) -> Unit:
     columns = dataset.columns or ColumnsSpec()
     return Unit(
         dataset=dataset.name,
@@ -296,7 +299,18 @@ def _resolve_unit(dataset: DatasetSpec, pinned: RunUnit) -> Unit:
         write="Append" if dataset.incremental else "Replace",
         epoch=pinned.epoch,
         known_seq=pinned.known_seq,
+        deletes=_resolve_deletes(dataset, policy),
     )
+
+
+def _resolve_deletes(dataset: DatasetSpec, policy: Policy) -> Deletes | None:
+    """Nothing for Ignore, so that such a request is byte for byte what it was before there was more."""
+    if dataset.deletes == "KeyDiff":
+        return Deletes(kind="KeyDiff", most_percent=policy.defaults.max_deleted_percent)
+    soft = dataset.soft_delete
+    if dataset.deletes == "SoftDeleteColumn" and soft is not None:
+        return Deletes(kind="SoftDeleteColumn", column=soft.column, value=soft.value)
+    return None
 
 
 def _resolve_incremental(incremental: IncrementalSpec | None) -> Incremental | None:

@@ -263,6 +263,11 @@ class DefaultsPolicy(Closed):
     history_failed: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(
         default=3, description="Finished runs kept that did not."
     )
+    max_deleted_percent: Annotated[int, Field(strict=True, ge=1, le=100)] | None = Field(
+        default=None,
+        description="Largest share of a table's keys that one run may find deleted (deletes: "
+        "KeyDiff) without approval; 10 when not given.",
+    )
     sizes: dict[Literal["Small", "Medium", "Large"], SizePolicy] = Field(
         default_factory=dict, max_length=3, description="Resources by size."
     )

@@ -29,9 +29,10 @@ class WindowRecord(_Record):
 
 
 class CountsRecord(_Record):
-    """Rows by fate: read = filtered + quarantined + written; `future` rows lie beyond the source's clock.
+    """Rows by fate: read = filtered + quarantined + written, and those of `deleted` that were read.
 
-    `nulled` counts values by column: those that became NULL because the column's type cannot hold them.
+    `future` rows lie beyond the source's clock; `deleted` rows say that a key is gone. `nulled` counts values by
+    column: those that became NULL because the column's type cannot hold them.
     """
 
     read: int = 0
@@ -40,6 +41,7 @@ class CountsRecord(_Record):
     written: int = 0
     future: int = 0
     nulled: dict[str, int] = Field(default_factory=dict)
+    deleted: int = 0
 
 
 class UnitRecord(_Record):

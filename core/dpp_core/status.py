@@ -126,6 +126,9 @@ class UnitStatus(Closed):
     failures: Count = Field(default=0, description="Failures of this dataset in a row.")
     seq: Count | None = Field(default=None, description="Number of its commit.")
     rows: Count = Field(default=0, description="Rows written so far.")
+    deleted: Count | None = Field(
+        default=None, description="Delete rows written: keys that went at the source."
+    )
     high: High | None = Field(default=None, description="Its watermark; display only.")
 
 

@@ -2,8 +2,8 @@
 
 Called by the extractor's `__main__` (writes) and by the operator (reads). Both know the request, so the datasets'
 names need not travel when room is short. Pure. The report only ever loses what the run record keeps: first long
-messages, then messages and fingerprints, then names, then the highs' time of day, then the highs; only a report that
-is still too long loses good units, says `truncated`, and keeps the failing ones first.
+messages, then messages and fingerprints, then names, then the deleted rows, then the highs' time of day, then the
+highs; only a report that is still too long loses good units, says `truncated`, and keeps the failing ones first.
 
 Form: `dpp1:` + base85(zlib(JSON) + numbers). The units are columns, each left out when it holds
 nothing; texts stand in the JSON, numbers are packed behind it into as few bits as their range needs, so that 100 units
@@ -32,6 +32,7 @@ _NUMBERS: Final[dict[str, int | None]] = {
     "version": None,
     "rows": 0,
     "quarantined": 0,
+    "deleted": 0,
     "code": 0,
 }
 """Columns of numbers, each with its default."""
@@ -56,7 +57,12 @@ def build_termination_message(report: RunReport, datasets: Sequence[str] = ()) -
         if len(body) <= REPORT_LIMIT_BYTES:
             return body
     known = datasets if {unit["dataset"] for unit in units} <= set(datasets) else ()
-    for shorten in (_without(*_TEXTS), _without_time, _without(*_TEXTS, "high")):
+    for shorten in (
+        _without(*_TEXTS),
+        _without(*_TEXTS, "deleted"),
+        _without_time,
+        _without(*_TEXTS, "deleted", "high"),
+    ):
         body = _encode(report, [shorten(unit) for unit in units], known)
         if len(body) <= REPORT_LIMIT_BYTES:
             return body
@@ -83,7 +89,7 @@ def parse_termination_message(body: bytes, datasets: Sequence[str] = ()) -> RunR
 
 def _cut(report: RunReport, units: list[Fields], known: Sequence[str]) -> bytes:
     """Keep as many units as fit, failing ones first; the search halves, so it takes a handful of tries."""
-    shorten = _without(*_TEXTS, "high")
+    shorten = _without(*_TEXTS, "deleted", "high")
     first = [shorten(unit) for unit in sorted(units, key=lambda unit: unit["code"] == 0)]
     cut = report.model_copy(update={"truncated": True})
     fits, too_many = 0, len(first)
@@ -105,7 +111,7 @@ def _without(*names: str) -> Callable[[Fields], Fields]:
 
 
 def _without_time(unit: Fields) -> Fields:
-    return {**_without(*_TEXTS)(unit), "high": unit["high"][:10]}
+    return {**_without(*_TEXTS, "deleted")(unit), "high": unit["high"][:10]}
 
 
 def _encode(report: RunReport, units: list[Fields], known: Sequence[str]) -> bytes:
@@ -144,7 +150,7 @@ def _columns(units: list[Fields], known: Sequence[str]) -> tuple[Fields, list[tu
     for name in _TEXTS:
         texts[name] = [unit.get(name, "") for unit in units]
     texts["high"] = [value if isinstance(value, str) else "" for _, value in packed_highs]
-    numbers = {name: [unit.get(name) for unit in units] for name in _NUMBERS}
+    numbers = {name: [unit.get(name, lack) for unit in units] for name, lack in _NUMBERS.items()}
     numbers["outcome"] = [_OUTCOMES.index(unit["outcome"]) for unit in units]
     numbers["reason"] = [
         _REASONS.index(unit["reason"]) if unit["reason"] else None for unit in units

@@ -108,6 +108,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """The table's column that says that a row is deleted, and its value for that; None: any but NULL."""
+
+    column: str
+    value: pa.Scalar | None
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A finished data file: path relative to the table, for the `add` action. `stats` is Delta's, exact or absent."""
 
@@ -121,8 +129,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows by fate; `read = filtered + quarantined + written`.
+    """Rows by fate; `read = filtered + quarantined + written`, and those of `deleted` that were read.
 
+    `deleted` rows say that a key is gone. Without a column that marks them they were not read: their keys were missed.
     `nulled` counts values, not rows, by column: those that became NULL because the type cannot hold them.
     """
 
@@ -132,6 +141,7 @@ class Counts:
     written: int = 0
     future: int = 0
     nulled: Mapping[str, int] = field(default_factory=dict)
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +155,4 @@ class Written:
     approved: tuple[str, ...]
     is_news: bool
     quarantine_keys: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

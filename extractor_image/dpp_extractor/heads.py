@@ -101,7 +101,7 @@ def _look(unit: Unit, request: RunRequest, tools: Tools) -> _Looked:
         request.run_id,
         request.created_at,
         unit.known_seq,
-        files=unit.write == "Replace",
+        files=unit.write == "Replace" or unit.compares_keys,
         epoch=unit.epoch,
     )
     return _Looked(find_head(tools.store, stream, asked), is_claimed)

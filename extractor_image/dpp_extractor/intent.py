@@ -11,7 +11,7 @@ import pyarrow as pa
 from dpp_core.errors import SchemaChangedError, StreamError
 from dpp_core.handover import RunRequest, Unit
 from dpp_core.names import Reason
-from dpp_extractor.batch import Column, SourceTable, Window
+from dpp_extractor.batch import Column, Mark, SourceTable, Window
 from dpp_extractor.check.rules import check_key, check_null_cursor
 from dpp_extractor.extract.database.window import cursor_kind, decide_window
 from dpp_extractor.ports import Snapshot
@@ -20,6 +20,7 @@ from dpp_extractor.publish.draft import Kind
 from dpp_extractor.publish.fold import Head
 from dpp_extractor.publish.identity import Identity, build_identity
 from dpp_extractor.standardise.columns import build_schema, plan_columns
+from dpp_extractor.standardise.deletes import plan_mark
 from dpp_extractor.standardise.evolve import SchemaPlan, decide_schema, schema_fingerprint
 
 
@@ -41,11 +42,18 @@ class Intent:
     warnings: tuple[str, ...]
     always_commits: bool
     future_rows: int = 0
+    mark: Mark | None = None
 
     @property
     def reads_nothing(self) -> bool:
         """True when no row can be new yet: an empty table, or `initial` in the future."""
-        return self.window is None and self.unit.incremental is not None
+        window = self.window
+        return self.unit.incremental is not None and (window is None or window.low == window.high)
+
+    @property
+    def compares_keys(self) -> bool:
+        """True when rows that went are looked for: there is a table that goes on."""
+        return self.unit.compares_keys and self.kind == "append" and not self.always_commits
 
 
 def decide_intent(
@@ -68,8 +76,8 @@ def decide_intent(
     )
     approved = admission.approved + _approve_schema(unit, schema, head, blocks)
     reads_nothing = window is None and unit.incremental is not None
-    is_unchanged = reads_nothing and _has_commit(head, admission)
-    future_rows, first = snapshot.count_future(table, window.cursor) if window else (0, "")
+    window = window or _stand_still(unit, table, admission)
+    future = snapshot.count_future(table, window.cursor) if window else (0, "")
     if not reads_nothing:
         check_key(unit.dataset, unit.key, snapshot.duplicate_keys(table, window))
     return Intent(
@@ -77,22 +85,23 @@ def decide_intent(
         kind=admission.kind,
         table=table,
         window=window,
-        is_unchanged=is_unchanged,
+        is_unchanged=reads_nothing and _is_settled(unit, head, admission),
         columns=columns,
         schema=schema.schema,
         fingerprint=schema_fingerprint(schema.schema),
         identity=identity,
         read_at=decide_read_at(head, snapshot.snapshot_at),
         approved=approved,
-        warnings=_warnings(window, snapshot, schema, null_rows)
-        + _warn_future(window, future_rows, first),
+        warnings=_warnings(window, snapshot, schema, null_rows) + _warn_future(window, *future),
         always_commits=replaces_all or head.live is None,
-        future_rows=future_rows,
+        future_rows=future[0],
+        mark=plan_mark(unit, columns),
     )
 
 
-def _has_commit(head: Head, admission: Admission) -> bool:
-    return head.live is not None and admission.kind != "reset"
+def _is_settled(unit: Unit, head: Head, admission: Admission) -> bool:
+    """Say whether a unit that reads nothing has nothing to do at all."""
+    return head.live is not None and admission.kind != "reset" and not unit.compares_keys
 
 
 def _decide_window(
@@ -114,6 +123,14 @@ def _decide_window(
         snapshot.max_cursor(table, column.name) if cursor_kind(column) == "integer" else None
     )
     return decide_window(unit.incremental, column, low, snapshot.clocks, max_cursor)
+
+
+def _stand_still(unit: Unit, table: SourceTable, admission: Admission) -> Window | None:
+    """Give the empty window at the watermark: deleted rows may be committed though no row can be new."""
+    if not unit.compares_keys or table.cursor is None or not isinstance(admission.low, str):
+        return None
+    kind = cursor_kind(table.column(table.cursor))
+    return Window(table.cursor, kind, admission.low, admission.low)
 
 
 def _approve_schema(

@@ -23,7 +23,7 @@ from dpp_core.records import RunRecord
 
 JOB: Final = "dpp_extractor"
 PUSH_TIMEOUT_SECONDS: Final = 5
-FATES: Final = ("read", "filtered", "quarantined", "written", "future")
+FATES: Final = ("read", "filtered", "quarantined", "written", "future", "deleted")
 _STREAM: Final = ("namespace", "extraction", "distributor")
 
 

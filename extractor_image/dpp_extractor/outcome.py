@@ -107,9 +107,13 @@ def _build(intent: Intent, written: Written | None) -> UnitRecord:
         bytes=written.size_bytes if written else 0,
         schema_fingerprint=intent.fingerprint,
         quarantine=written.quarantine_keys if written else (),
-        warnings=tuple(redact(warning) for warning in (*intent.warnings, *_warn_nulled(written))),
+        warnings=tuple(map(redact, _list_warnings(intent, written))),
         approved=written.approved if written else (),
     )
+
+
+def _list_warnings(intent: Intent, written: Written | None) -> tuple[str, ...]:
+    return intent.warnings + (written.warnings if written else ()) + _warn_nulled(written)
 
 
 def _warn_nulled(written: Written | None) -> tuple[str, ...]:

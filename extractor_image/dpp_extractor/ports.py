@@ -148,7 +148,10 @@ class Snapshot(Protocol):
     def read(
         self, table: "SourceTable", window: "Window | None", limit_rows: int | None
     ) -> Iterator["RawBatch"]:
-        """Rows of the window (all rows for None) in bounded memory; ordered by (cursor, key) with a window."""
+        """Rows of the window (all rows for None) in bounded memory; ordered by (cursor, key) with a window.
+
+        `table` is what `describe` gave, or the same with fewer columns, which then are all that is asked for.
+        """
         ...
 
 

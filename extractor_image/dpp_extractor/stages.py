@@ -5,8 +5,10 @@ so memory holds one batch a stage and one row group in the writer.
 """
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +22,7 @@ from dpp_core.records import UnitRecord
 from dpp_core.redaction import redact
 from dpp_extractor.batch import Counts, Part, RawBatch, Rejected, Written
 from dpp_extractor.check.rules import check_quarantine, check_rows, check_unfit
+from dpp_extractor.deletes import NOTHING_GONE, Gone, find_gone
 from dpp_extractor.guard.deadline import COMMIT_RESERVE_SECONDS, Deadline
 from dpp_extractor.intent import Intent
 from dpp_extractor.ports import Put, Snapshot, Tools
@@ -42,6 +45,7 @@ from dpp_extractor.record.catalog import (
 )
 from dpp_extractor.record.run import compute_plan_digest
 from dpp_extractor.standardise.columns import standardise_rows
+from dpp_extractor.standardise.deletes import build_deletes, count_deletes, mark_deleted
 from dpp_extractor.write.discard import DiscardSink
 from dpp_extractor.write.parquet import PartSink, write_parts
 from dpp_extractor.write.quarantine import build_quarantine, keep_under_table_names
@@ -58,6 +62,8 @@ class Tally:
     rejected_bytes: int = 0
     nulled: Counter[str] = field(default_factory=Counter)
     written_bytes: int = 0
+    deleted_rows: int = 0
+    gone: Gone = NOTHING_GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,17 @@ def begin(intent: Intent, request: RunRequest, tools: Tools) -> Way:
     return Way(intent, request, tools, stream, tools.new_id(), Tally())
 
 
+@contextmanager
+def compare(way: Way, snapshot: Snapshot, head: Head, blocks: tuple[Block, ...]) -> Iterator[Gone]:
+    """Before stage 1: find the keys that went, where the unit asks for it; a drop too large ends the unit here."""
+    if not way.intent.compares_keys or way.request.limit_rows is not None:
+        yield NOTHING_GONE
+        return
+    with find_gone(way.intent, way.request, way.tools, snapshot, head, blocks) as gone:
+        way.tally.gone = gone
+        yield gone
+
+
 def extract(way: Way, snapshot: Snapshot) -> Iterator[RawBatch]:
     """Stage 1: pull batches; a stop that was asked for, or the deadline, takes effect between two of them."""
     if way.intent.reads_nothing:
@@ -103,7 +120,8 @@ def standardise(way: Way, batches: Iterable[RawBatch]) -> Iterator[pa.RecordBatc
     """Stage 2: the table's names and types, and the `_dpp_` columns."""
     intent, order = way.intent, 0
     for raw in batches:
-        yield standardise_rows(raw.rows, intent.columns, intent.schema, intent.read_at, order)
+        rows = standardise_rows(raw.rows, intent.columns, intent.schema, intent.read_at, order)
+        yield mark_deleted(rows, intent.mark)
         order += raw.rows.num_rows
 
 
@@ -117,8 +135,11 @@ def check(way: Way, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatc
         yield checked.good
 
 
-def write(way: Way, batches: Iterable[pa.RecordBatch]) -> tuple[Part, ...]:
-    """Stage 5: Parquet parts, uploaded while they are written; with publish None nothing leaves the process."""
+def write(way: Way, batches: Iterable[pa.RecordBatch], gone: Gone) -> tuple[Part, ...]:
+    """Stage 5: Parquet parts, uploaded while they are written; with publish None nothing leaves the process.
+
+    Delete rows come last: their `_dpp_order` is above that of every row read.
+    """
 
     def open_sink(number: int) -> PartSink:
         if not way.is_published:
@@ -133,7 +154,12 @@ def write(way: Way, batches: Iterable[pa.RecordBatch]) -> tuple[Part, ...]:
         )
 
     parts = tuple(
-        write_parts(_counted(way, batches), way.intent.schema, open_sink, way.tools.store.now)
+        write_parts(
+            _counted(way, itertools.chain(batches, _build_gone(way, gone))),
+            way.intent.schema,
+            open_sink,
+            way.tools.store.now,
+        )
     )
     way.tools.hook("parts_done")
     return parts
@@ -142,8 +168,8 @@ def write(way: Way, batches: Iterable[pa.RecordBatch]) -> tuple[Part, ...]:
 def settle(way: Way, parts: tuple[Part, ...], head: Head, blocks: tuple[Block, ...]) -> Written:
     """Weigh what was read against the guards, then bring rejected rows to safety before the watermark passes them."""
     intent, tally = way.intent, way.tally
-    written_rows = sum(part.rows for part in parts)
-    approved = intent.approved
+    written_rows = sum(part.rows for part in parts) - tally.deleted_rows
+    approved = intent.approved + tally.gone.approved
     if intent.kind == "replace" and way.request.limit_rows is None:
         approved += decide_size(head, intent.unit, written_rows, blocks)
     written = Written(
@@ -155,10 +181,12 @@ def settle(way: Way, parts: tuple[Part, ...], head: Head, blocks: tuple[Block, .
             written=written_rows,
             future=intent.future_rows,
             nulled=_name_as_table(way, tally.nulled),
+            deleted=tally.deleted_rows,
         ),
         size_bytes=sum(part.size_bytes for part in parts),
         approved=approved,
         is_news=bool(parts or tally.rejected or intent.always_commits),
+        warnings=tally.gone.warnings,
     )
     if tally.rejected and way.is_published:
         written = dataclasses.replace(written, quarantine_keys=(_put_quarantine(way),))
@@ -265,9 +293,16 @@ def _name_as_table(way: Way, by_source: Counter[str]) -> dict[str, int]:
 
 def _counted(way: Way, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for rows in batches:
+        way.tally.deleted_rows += count_deletes(rows)
         way.tally.written_bytes += rows.nbytes
         way.tools.progress(way.intent.unit.dataset, way.tally.read_rows, way.tally.written_bytes)
         yield rows
+
+
+def _build_gone(way: Way, gone: Gone) -> Iterator[pa.RecordBatch]:
+    """Begun after the last row was read: only then it is known which numbers are free."""
+    intent = way.intent
+    yield from build_deletes(gone.keys(), intent.schema, intent.read_at, way.tally.read_rows)
 
 
 def _object_metadata(way: Way) -> dict[str, str]:

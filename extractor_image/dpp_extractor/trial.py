@@ -116,6 +116,7 @@ def _told(record: UnitRecord) -> dict[str, Any]:
         "rows": record.counts.written,
         "quarantined": record.counts.quarantined,
         "nulled": sum(record.counts.nulled.values()) or None,
+        "deleted": record.counts.deleted or None,
         "seq": record.seq,
         "version": record.version,
         "high": record.window.high if record.window else None,

@@ -43,11 +43,12 @@ def extract_unit(
         return outcome.build_unchanged(intent)
     way = stages.begin(intent, request, tools)
 
-    raw = stages.extract(way, snapshot)
-    standard = stages.standardise(way, raw)
-    good = stages.check(way, standard)
-    # Protect: masks and encryption come with data contracts; until then every column passes as it is.
-    parts = stages.write(way, good)
+    with stages.compare(way, snapshot, head, blocks) as gone:
+        raw = stages.extract(way, snapshot)
+        standard = stages.standardise(way, raw)
+        good = stages.check(way, standard)
+        # Protect: masks and encryption come with data contracts; until then every column passes as it is.
+        parts = stages.write(way, good, gone)
 
     written = stages.settle(way, parts, head, blocks)
     if not written.is_news:

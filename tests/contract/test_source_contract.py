@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -270,6 +270,22 @@ def test_without_a_window_every_row_comes_once_and_as_it_is(shop: Shop) -> None:
         found = _read(view, UNIT, None)
 
     assert sorted(found, key=lambda row: row["id"]) == sorted(rows, key=lambda row: row["id"])
+
+
+def test_of_a_described_table_fewer_columns_can_be_read_alone(shop: Shop) -> None:
+    shop.put("orders", _row(1), _row(2, 1, None))
+
+    with _view(shop) as view:
+        table = view.describe(UNIT)
+        keys = replace(table, columns=(table.columns[0], table.columns[2]), cursor=None)
+        rows = [row for batch in view.read(keys, None, None) for row in batch.rows.to_pylist()]
+        whole = _read(view, UNIT, None)
+
+    assert sorted(rows, key=lambda row: row["id"]) == [
+        {"id": 1, "updated_at": _second(0)},
+        {"id": 2, "updated_at": _second(1)},
+    ]
+    assert len(whole) == 2
 
 
 def test_an_empty_table_gives_no_row(shop: Shop) -> None:

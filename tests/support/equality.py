@@ -48,7 +48,7 @@ def read_with_duckdb(uri: str, options: Options) -> list[Row]:
         connection.execute("SET TimeZone = 'UTC'")
         if options:
             import_extension("httpfs", con=connection)
-            connection.execute(_duckdb_secret(options))
+            connection.execute(build_duckdb_secret(options))
         table = connection.execute("SELECT * FROM delta_scan(?)", [uri]).to_arrow_table()
         return list(table.to_pylist())
 
@@ -66,7 +66,7 @@ READERS: Final[Mapping[str, Callable[[str, Options], list[Row]]]] = {
 }
 
 
-def _duckdb_secret(options: Options) -> str:
+def build_duckdb_secret(options: Options) -> str:
     endpoint = options.get("AWS_ENDPOINT_URL", "")
     return (
         "CREATE SECRET (TYPE s3, URL_STYLE 'path',"

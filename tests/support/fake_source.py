@@ -60,6 +60,10 @@ class FakeTable:
             self.rows[:] = [old for old in self.rows if not self._is_same(old, whole)]
         self.rows.append(whole)
 
+    def remove(self, *keys: Any) -> None:
+        """Delete the rows whose first key column has one of these values."""
+        self.rows[:] = [row for row in self.rows if row[self.unique[0]] not in keys]
+
     def add_column(self, added: SourceColumn) -> None:
         """Add a column, as ALTER TABLE does: NULL in every row there is."""
         self.columns = (*self.columns, added)
@@ -183,7 +187,8 @@ class FakeSnapshot:
         limit: Any = future_from(table.column(column), self.clocks)
         if limit is None:
             return 0, ""
-        late = [row for row in self._rows(table) if row[column] and row[column] > limit]
+        stamped = [row for row in self._rows(table) if not isinstance(row[column], Broken | None)]
+        late = [row for row in stamped if row[column] > limit]
         first = min(late, key=_order(table, column), default=None)
         return len(late), "" if first is None else _key_text(table, first, column)
 
@@ -219,6 +224,7 @@ class FakeSnapshot:
             row
             for row in self._rows(table)
             if (value := row[window.cursor]) is not None
+            and not isinstance(value, Broken)
             and value < high
             and (low is None or value >= low)
         ]

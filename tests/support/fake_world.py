@@ -286,6 +286,7 @@ def build_report(
                 outcome=UnitOutcome.FAILED if is_bad else UnitOutcome.COMMITTED,
                 seq=None if is_bad else first_seq + number - 1,
                 rows=0 if is_bad else 10 * number,
+                deleted=3 if unit.deletes and not is_bad else 0,
                 high="" if is_bad or not unit.incremental else "2026-03-01T00:00:00+00:00",
                 code=code if is_bad else 0,
                 reason=Reason.SOURCE_UNREACHABLE if is_bad and code == 23 else None,

@@ -190,12 +190,14 @@ class Bench:
         return found
 
     def current(self, dataset: str = "orders", key: str = "id") -> list[Row]:
-        """Give the current state by key, without the `_dpp_` columns."""
+        """Give the current state by key, deleted ones left out, without the `_dpp_` columns."""
         latest: dict[Any, Row] = {}
         order = lambda row: (row["_dpp_read_at"], row["_dpp_order"])  # noqa: E731
         for row in sorted(self.rows(dataset), key=order):
             latest[row[key]] = row
-        return [_bare(latest[each]) for each in sorted(latest)]
+        return [
+            _bare(latest[each]) for each in sorted(latest) if latest[each]["_dpp_op"] != "delete"
+        ]
 
     def source_rows(self, table: str = "orders", key: str = "id") -> list[Row]:
         return sorted(self.source.tables[table].rows, key=lambda row: row[key])

@@ -214,6 +214,27 @@ class IncrementalSpec(Closed):
     )
 
 
+class SoftDeleteSpec(Closed):
+    """The column by which a source marks a row as deleted."""
+
+    column: ColumnName = Field(description="Source column that marks deleted rows.")
+    value: Text64 | None = Field(
+        default=None,
+        description="Value that means deleted, as the table shows it: true, 1, D. When not given "
+        "any value but NULL means it, as in deleted_at.",
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "column",
+            "column must be a source column; names that begin with _dpp_ are the product's own.",
+            "Name the column of the source that marks deleted rows.",
+            lambda soft: not _is_own(soft.column),
+            "!self.column.lowerAscii().startsWith('_dpp_')",
+        ),
+    )
+
+
 class ContractSpec(Closed):
     """A data contract held in a ConfigMap. Not supported yet."""
 
@@ -256,9 +277,14 @@ class DatasetSpec(Closed):
         description="Raise by one to read everything anew, for instance after the source's "
         "history was rewritten.",
     )
-    deletes: Literal["Ignore", "KeyDiff", "Cdc"] = Field(
+    deletes: Literal["Ignore", "KeyDiff", "SoftDeleteColumn", "Cdc"] = Field(
         default="Ignore",
-        description="How rows deleted in the source are found. Only Ignore is supported yet.",
+        description="How rows deleted in the source are found with incremental. KeyDiff: each run "
+        "reads the keys of the whole object and adds a delete row for each that went. "
+        "SoftDeleteColumn: the source marks them. Cdc is not supported yet.",
+    )
+    soft_delete: SoftDeleteSpec | None = Field(
+        default=None, description="Which column marks deleted rows; with SoftDeleteColumn only."
     )
     values: ValuesSpec | None = Field(
         default=None,
@@ -280,10 +306,27 @@ class DatasetSpec(Closed):
         ),
         build_not_yet(
             "deletes",
-            "deletes other than Ignore",
-            lambda dataset: dataset.deletes == "Ignore",
-            "self.deletes == 'Ignore'",
-            "Use Ignore, or write: Replace without incremental, which leaves deleted rows out.",
+            "deletes: Cdc",
+            lambda dataset: dataset.deletes != "Cdc",
+            "self.deletes != 'Cdc'",
+            "Use KeyDiff, or SoftDeleteColumn where the source marks its deleted rows.",
+        ),
+        Rule(
+            "deletes",
+            "deletes needs incremental: a table that each run replaces leaves deleted rows out by "
+            "itself.",
+            "Remove deletes, or add incremental: {cursor: <column>} and a key.",
+            lambda dataset: dataset.deletes == "Ignore" or dataset.incremental is not None,
+            "self.deletes == 'Ignore' || has(self.incremental)",
+        ),
+        Rule(
+            "softDelete",
+            "softDelete and deletes: SoftDeleteColumn belong together; one of them is missing.",
+            "Give both, or neither.",
+            lambda dataset: (
+                (dataset.deletes == "SoftDeleteColumn") == (dataset.soft_delete is not None)
+            ),
+            "(self.deletes == 'SoftDeleteColumn') == has(self.softDelete)",
         ),
         build_not_yet(
             "contract",
@@ -333,9 +376,11 @@ class DatasetSpec(Closed):
         ),
         Rule(
             "columns",
-            "columns leaves out a column that key or incremental.cursor needs.",
+            "columns leaves out a column that key, incremental.cursor or softDelete.column needs.",
             "Include it, or take it out of exclude.",
-            lambda dataset: _brings_needed(dataset.columns, dataset.key, dataset.incremental),
+            lambda dataset: _brings_needed(
+                dataset.columns, dataset.key, dataset.incremental, dataset.soft_delete
+            ),
         ),
         Rule(
             "values",
@@ -368,10 +413,18 @@ def _unfit_names(dataset: DatasetSpec, *kinds: Unfit) -> set[str]:
 
 
 def _brings_needed(
-    columns: ColumnsSpec | None, key: tuple[str, ...], incremental: IncrementalSpec | None
+    columns: ColumnsSpec | None,
+    key: tuple[str, ...],
+    incremental: IncrementalSpec | None,
+    soft: SoftDeleteSpec | None,
 ) -> bool:
-    """Say whether key and cursor are among the columns brought, as far as the file can tell."""
-    return _brings_all(columns, {*key, *([incremental.cursor] if incremental else [])})
+    """Say whether key, cursor and mark are among the columns brought, as far as the file can tell."""
+    needed = {
+        *key,
+        *([incremental.cursor] if incremental else ()),
+        *([soft.column] if soft else ()),
+    }
+    return _brings_all(columns, needed)
 
 
 def _brings_all(columns: ColumnsSpec | None, needed: set[str]) -> bool:

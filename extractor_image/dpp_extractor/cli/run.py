@@ -122,11 +122,23 @@ def carry_out(request: RunRequest, secrets_file: Path | None, *, as_json: bool) 
 
 def print_report(report: RunReport, request: RunRequest) -> None:
     """Print the summary: a line a dataset, then what needs attention, then what to do next."""
-    columns = ("DATASET", "OUTCOME", "ROWS", "QUARANTINED", "COMMIT", "VERSION", "WATERMARK")
+    columns = (
+        "DATASET",
+        "OUTCOME",
+        "ROWS",
+        "DELETED",
+        "QUARANTINED",
+        "COMMIT",
+        "VERSION",
+        "WATERMARK",
+    )
     print_table(
         columns,
         [
-            (u.dataset, u.outcome.value, u.rows, u.quarantined, u.seq, u.version, u.high)
+            (
+                *(u.dataset, u.outcome.value, u.rows, u.deleted, u.quarantined),
+                *(u.seq, u.version, u.high),
+            )
             for u in report.units
         ],
     )

@@ -29,6 +29,8 @@ from dpp_extractor.publish.keys import runs_prefix
 _MICROSECOND: Final = timedelta(microseconds=1)
 _FULL_ROWS: Final = 100
 """From how many rows on a Replace may not shrink below half without approval."""
+_MOST_DELETED_PERCENT: Final = 10
+"""Smaller than a Replace's half: a key deleted by mistake comes back with its next change only, or by an epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,40 @@ def decide_size(
             reason=Reason.REPLACE_TOO_SMALL,
             field="approve",
             fix="If that is right, add this run's name to approve; otherwise look at the source.",
+            fingerprint=fingerprint,
+        )
+    return (approval,)
+
+
+def decide_deletes(
+    head: Head, unit: Unit, sides: tuple[int, int, int], blocks: tuple[Block, ...] = ()
+) -> tuple[str, ...]:
+    """Return the approvals used when many keys went; raise BlockedError (24, TooManyDeletes) without one.
+
+    `sides` are the keys that live in the table, those of the source, and the former that are not among the latter. Too
+    many: the source has no key and the table has one, or the table has 100 and more than the allowed share went. The
+    fingerprint holds the last commit and the share in tenths, so approving 20 % does not let an empty source through.
+    """
+    table_keys, source_keys, deleted = sides
+    live = head.live
+    assert live is not None, "without a table there is nothing to compare with"
+    allowed = (unit.deletes and unit.deletes.most_percent) or _MOST_DELETED_PERCENT
+    is_empty = table_keys >= 1 and source_keys == 0
+    is_large = table_keys >= _FULL_ROWS and deleted * 100 > allowed * table_keys
+    if not (is_empty or is_large):
+        return ()
+    tenths = "the source is empty" if is_empty else f"{deleted * 10 // table_keys}/10 went"
+    fingerprint = f"seq {live.seq}: {table_keys} keys, {tenths}"
+    wanted = (unit.dataset, Reason.TOO_MANY_DELETES, fingerprint)
+    approval = find_approval(blocks, head.consumed, wanted)
+    if approval is None:
+        raise BlockedError(
+            f"{deleted} of the {table_keys} keys of {unit.dataset} are not in the source any more, which has "
+            f"{source_keys}; up to {allowed} % are deleted without asking, and never the last.",
+            reason=Reason.TOO_MANY_DELETES,
+            field="approve",
+            fix="If that is right, add this run's name to approve; otherwise look at the source: a view or grant that "
+            "hides rows looks like this too.",
             fingerprint=fingerprint,
         )
     return (approval,)

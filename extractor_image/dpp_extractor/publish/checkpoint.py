@@ -7,12 +7,11 @@ by ranged reads: memory does not grow with the table. Checkpoints hold no commit
 Source: the protocol's chapters "Checkpoints" and "Last Checkpoint File".
 """
 
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from dpp_extractor.ports import Store
 from dpp_extractor.publish.delta import LiveFile
 from dpp_extractor.publish.keys import Stream, log_prefix
+from dpp_extractor.publish.ranged import open_ranged
 
 BATCH_ROWS: Final = 2_000
 WINDOW_BYTES: Final = 4 * 1024 * 1024
@@ -168,45 +168,8 @@ def _plain_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _open(store: Store, key: str) -> io.BufferedReader:
+def _open(store: Store, key: str) -> BinaryIO:
     entry = store.head(key)
     if entry is None:
         raise CheckpointUnreadableError(f"{key} is gone")
-    raw = _StoreFile(store, key, entry.size_bytes)
-    return io.BufferedReader(cast(io.RawIOBase, raw), WINDOW_BYTES)
-
-
-class _StoreFile(io.RawIOBase):
-    """An object of the store as a file that can be sought in; each read is one ranged request."""
-
-    def __init__(self, store: Store, key: str, size_bytes: int) -> None:
-        super().__init__()
-        self._store = store
-        self._key = key
-        self._size_bytes = size_bytes
-        self._at_bytes = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at_bytes
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at_bytes, io.SEEK_END: self._size_bytes}
-        self._at_bytes = max(0, start[whence] + offset)
-        return self._at_bytes
-
-    def readinto(self, buffer: Any) -> int:
-        wanted = min(len(buffer), self._size_bytes - self._at_bytes)
-        if wanted <= 0:
-            return 0
-        body = self._store.get_range(self._key, self._at_bytes, wanted)
-        if body is None or len(body) > wanted:
-            raise OSError(f"{self._key} changed while it was read")
-        buffer[: len(body)] = body
-        self._at_bytes += len(body)
-        return len(body)
+    return open_ranged(store, key, entry.size_bytes, WINDOW_BYTES)

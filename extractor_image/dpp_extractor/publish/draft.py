@@ -222,16 +222,18 @@ def _parse_watermark(value: Any) -> Watermark | None:
 
 def _counts_fields(counts: Counts) -> dict[str, Any]:
     nulled = {"nulled": dict(counts.nulled)} if counts.nulled else {}
+    deleted = {"deleted": counts.deleted} if counts.deleted else {}
     return nulled | {
         "read": counts.read,
         "filtered": counts.filtered,
         "quarantined": counts.quarantined,
         "written": counts.written,
         "future": counts.future,
+        **deleted,
     }
 
 
 def _parse_counts(fields: Mapping[str, Any]) -> Counts:
-    known = ("read", "filtered", "quarantined", "written", "future")
+    known = ("read", "filtered", "quarantined", "written", "future", "deleted")
     nulled = {str(name): int(count) for name, count in fields.get("nulled", {}).items()}
     return Counts(**{name: int(fields.get(name, 0)) for name in known}, nulled=nulled)

@@ -96,6 +96,7 @@ def build_run_report(record: RunRecord) -> RunReport:
                 version=unit.version,
                 rows=unit.counts.written,
                 quarantined=unit.counts.quarantined,
+                deleted=unit.counts.deleted,
                 high=unit.window.high if unit.window else "",
                 code=unit.code,
                 reason=unit.reason,

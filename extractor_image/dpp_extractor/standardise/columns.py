@@ -155,7 +155,7 @@ def standardise_rows(
     system = {
         COLUMN_OP: pa.repeat(pa.scalar("read"), count),
         COLUMN_READ_AT: pa.repeat(pa.scalar(read_at, pa.timestamp("us", tz="UTC")), count),
-        COLUMN_ORDER: _orders(first_order, count),
+        COLUMN_ORDER: build_orders(first_order, count),
     }
     arrays = []
     for field in schema:
@@ -169,6 +169,7 @@ def standardise_rows(
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _orders(first: int, count: int) -> pa.Array:
+def build_orders(first: int, count: int) -> pa.Array:
+    """Number rows from `first` on."""
     ones = pa.repeat(pa.scalar(1, pa.int64()), count)
     return pc.cumulative_sum(ones, start=first - 1)

@@ -90,9 +90,10 @@ def _take_ours(audit: Audit, commit: Commit, ours: OurCommit, where: str) -> Non
 
 def _check_actions(audit: Audit, commit: Commit, ours: OurCommit, where: str) -> Iterator[Finding]:
     rows = [file.rows for file in commit.adds]
-    if None in rows or sum(filter(None, rows)) != ours.counts.written:
+    wanted_rows = ours.counts.written + ours.counts.deleted
+    if None in rows or sum(filter(None, rows)) != wanted_rows:
         told = "an unknown number of" if None in rows else sum(filter(None, rows))
-        message = f"Its files have {told} rows, {ours.counts.written} were written."
+        message = f"Its files have {told} rows, {wanted_rows} were written."
         yield Finding(Problem.COUNTS_DIFFER, where, message)
     own = f"data/{ours.attempt_id}/"
     for file in commit.adds:

@@ -6,10 +6,9 @@ of the live files once, in pieces of 8 MiB. Writes nothing.
 
 import base64
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +17,7 @@ from dpp_core.errors import DestinationUnavailableError
 from dpp_extractor.ports import Entry, Store
 from dpp_extractor.publish.delta import LiveFile
 from dpp_extractor.publish.keys import Stream, table_prefix
+from dpp_extractor.publish.ranged import open_ranged
 from dpp_extractor.upkeep.findings import Finding, Problem
 
 PIECE_BYTES: Final = 8 * 1024 * 1024
@@ -66,6 +66,8 @@ def check_bytes(
         yield Finding(Problem.FILE_DIGEST_DIFFERS, file.path, message)
     try:
         rows = _count_rows(store, key, file.size_bytes, is_read=checksum is None)
+    except FileNotFoundError as error:
+        raise DestinationUnavailableError(f"{error}.") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         yield Finding(Problem.FILE_UNREADABLE, file.path, f"It is no Parquet file: {error}"[:300])
         return
@@ -101,44 +103,7 @@ def _read_pieces(store: Store, key: str) -> Iterator[bytes]:
 
 def _count_rows(store: Store, key: str, size_bytes: int, *, is_read: bool) -> int:
     """Count by the footer, or with `is_read` by decoding every page."""
-    raw = _Ranged(store, key, size_bytes)
-    with pq.ParquetFile(io.BufferedReader(raw, PIECE_BYTES), pre_buffer=False) as file:
+    with pq.ParquetFile(open_ranged(store, key, size_bytes, PIECE_BYTES), pre_buffer=False) as file:
         if not is_read:
             return int(file.metadata.num_rows)
         return sum(batch.num_rows for batch in file.iter_batches(65_536))
-
-
-class _Ranged(io.RawIOBase):
-    """An object of the store as a file that can be sought in."""
-
-    def __init__(self, store: Store, key: str, size_bytes: int) -> None:
-        super().__init__()
-        self._store = store
-        self._key = key
-        self._size_bytes = size_bytes
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size_bytes}[whence]
-        self._place = base + offset
-        return self._place
-
-    def readinto(self, buffer: Any) -> int:
-        wanted = min(len(buffer), self._size_bytes - self._place)
-        if wanted <= 0:
-            return 0
-        chunk = self._store.get_range(self._key, self._place, wanted)
-        if chunk is None:
-            raise DestinationUnavailableError(f"{self._key} went away while it was read.")
-        buffer[: len(chunk)] = chunk
-        self._place += len(chunk)
-        return len(chunk)

@@ -87,6 +87,7 @@ def end_as(run: RunFacts, latest: Try, ending: Ending, around: Around) -> Step:
             failures=0 if unit.outcome in GOOD else around.failures.get(unit.dataset, 0) + 1,
             seq=unit.seq,
             rows=unit.rows,
+            deleted=unit.deleted or None,
             high=unit.high[:32] or None,
         )
         for unit in report.units
@@ -105,7 +106,9 @@ def end_as(run: RunFacts, latest: Try, ending: Ending, around: Around) -> Step:
 
 def _sayend(outcome: RunOutcome, units: tuple[UnitStatus, ...], ending: Ending) -> str:
     if outcome is RunOutcome.SUCCEEDED:
-        return f"{len(units)} datasets, {sum(unit.rows for unit in units)} rows"
+        deleted = sum(unit.deleted or 0 for unit in units)
+        more = f", {deleted} deleted" if deleted else ""
+        return f"{len(units)} datasets, {sum(unit.rows for unit in units)} rows{more}"
     failed = [unit.name for unit in units if unit.outcome not in GOOD]
     more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
     return f"{', '.join(failed[:3])}{more}: {ending.message or ending.reason}"

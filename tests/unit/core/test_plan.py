@@ -9,7 +9,14 @@ import pytest
 
 import wrong_resources
 from dpp_core.errors import SpecError, SpecTooLargeError, TenancyError, UsageError
-from dpp_core.handover import FEATURES, REQUEST_LIMIT_BYTES, parse_request
+from dpp_core.handover import (
+    FEATURES,
+    REQUEST_LIMIT_BYTES,
+    Deletes,
+    RunRequest,
+    build_request_bytes,
+    parse_request,
+)
 from dpp_core.laptop import laptop_policy
 from dpp_core.plan import new_run, resolve, resolve_bytes
 from dpp_core.policy import Policy
@@ -215,3 +222,27 @@ def test_a_request_over_the_limit_is_refused_with_its_size(columns: int, letters
     assert caught.value.field == "spec.datasets"
     assert str(REQUEST_LIMIT_BYTES) in caught.value.message
     assert "Split" in caught.value.fix
+
+
+def _deleting(percent: int | None = None, **changes: Any) -> RunRequest:
+    orders = {"name": "orders", "key": ["id"], "incremental": {"cursor": "updated_at"}}
+    defaults = POLICY.defaults.model_copy(update={"max_deleted_percent": percent})
+    policy = POLICY.model_copy(update={"defaults": defaults})
+    return resolve(build(datasets=[orders | changes, {"name": "customers"}]), policy, build_run())
+
+
+def test_a_request_says_how_deleted_rows_are_found_and_what_share_may_go() -> None:
+    by_keys = _deleting(25, deletes="KeyDiff")
+    marked = _deleting(deletes="SoftDeleteColumn", softDelete={"column": "gone", "value": "1"})
+
+    assert by_keys.units[0].deletes == Deletes(kind="KeyDiff", most_percent=25)
+    assert marked.units[0].deletes == Deletes(kind="SoftDeleteColumn", column="gone", value="1")
+    assert "deletes" in by_keys.must_understand
+    assert [request.units[1].deletes for request in (by_keys, marked)] == [None, None]
+
+
+def test_a_request_without_deletes_has_no_word_of_them() -> None:
+    body = build_request_bytes(_deleting())
+
+    assert b"deletes" not in body
+    assert b"deletes" in build_request_bytes(_deleting(deletes="KeyDiff"))

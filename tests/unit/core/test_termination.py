@@ -59,6 +59,7 @@ def _worst(
     *,
     commit_bits: int = 40,
     row_bits: int = 53,
+    deleted_bits: int = 53,
     seed: int = 1,
 ) -> RunReport:
     """Build a report that hardly compresses: every field at its longest, every unit another."""
@@ -72,6 +73,7 @@ def _worst(
             version=chance.getrandbits(commit_bits),
             rows=chance.getrandbits(row_bits),
             quarantined=chance.randrange(1001),
+            deleted=chance.getrandbits(deleted_bits),
             high=high(chance),
             code=chance.choice(failing),
             reason=chance.choice(RUN_REASONS),
@@ -87,7 +89,16 @@ def _facts(report: RunReport, *names: str) -> list[tuple[object, ...]]:
     return [tuple(getattr(unit, name) for name in names) for unit in report.units]
 
 
-COUNTED = ("dataset", "outcome", "seq", "version", "rows", "quarantined", "code", "reason")
+COUNTED = (
+    "dataset",
+    "outcome",
+    "seq",
+    "version",
+    "rows",
+    "quarantined",
+    "code",
+    "reason",
+)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -100,6 +111,19 @@ def test_a_hundred_worst_case_units_fit_with_every_figure_and_every_high(seed: i
     assert len(body) <= REPORT_LIMIT_BYTES
     assert not back.truncated
     assert _facts(back, *COUNTED, "high") == _facts(report, *COUNTED, "high")
+
+
+def test_deleted_rows_go_before_a_high_does_and_stay_where_there_is_room() -> None:
+    full, roomy = _worst(100), _worst(100, deleted_bits=12)
+
+    lost, kept = (
+        parse_termination_message(build_termination_message(report, _names(report)), _names(report))
+        for report in (full, roomy)
+    )
+
+    assert {unit.deleted for unit in lost.units} == {0}
+    assert _facts(lost, "high") == _facts(full, "high")
+    assert _facts(kept, *COUNTED, "deleted", "high") == _facts(roomy, *COUNTED, "deleted", "high")
 
 
 @pytest.mark.parametrize("high", [_timestamp, _gibberish], ids=["instants", "gibberish"])
@@ -381,6 +405,7 @@ REASONS = [
     "Cancelled",
     "ExtractionMissing",
     "PolicyRejected",
+    "TooManyDeletes",
 ]
 
 

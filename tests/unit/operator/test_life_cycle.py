@@ -54,6 +54,20 @@ def test_a_good_end_is_written_down_in_run_and_extraction() -> None:
     assert {"RunStarted", "RunSucceeded"} <= set(world.event_reasons)
 
 
+def test_rows_that_went_at_the_source_are_told_where_there_are_any() -> None:
+    world = World()
+    datasets = build_extraction()["spec"]["datasets"]
+    world.apply(datasets=[datasets[0] | {"deletes": "KeyDiff"}, datasets[1]])
+    world.step()
+
+    world.end_job()
+    world.step()
+
+    run = world.runs[0]["status"]
+    assert [unit.get("deleted") for unit in run["units"]] == [3, None]
+    assert run["message"] == "2 datasets, 30 rows, 3 deleted"
+
+
 def test_a_run_costs_at_most_four_writes_on_the_extraction() -> None:
     world = World()
     world.apply()

@@ -152,6 +152,7 @@ def test_programs_get_the_report_as_one_document(
         "version": 4,
         "rows": 12345,
         "quarantined": 0,
+        "deleted": 0,
         "high": "2026-01-02",
         "code": 0,
         "message": "",
@@ -166,8 +167,10 @@ def test_people_get_a_line_a_dataset_then_what_needs_attention_then_where_the_ta
 
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[1].split() == ["orders", "Committed", "12,345", "0", "3", "4", "2026-01-02"]
-    assert lines[2].split() == ["stock", "Failed", "0", "0", "-", "-", "-"]
+    assert lines[1].split() == [
+        *("orders", "Committed", "12,345", "0", "0", "3", "4", "2026-01-02")
+    ]
+    assert lines[2].split() == ["stock", "Failed", "0", "0", "0", "-", "-", "-"]
     assert lines[-2] == "Run shop-1: Partial in 2.5 s (exit code 31)."
     assert lines[-1] == "Tables: /lake/acme/shop/<dataset>"
     assert err == "stock: SourceObjectMissing: There is no stock.\n"

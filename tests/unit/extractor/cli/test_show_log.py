@@ -158,6 +158,7 @@ def test_log_gives_programs_every_commit_newest_first(
         "epoch": 0,
         "rows": 1,
         "quarantined": 0,
+        "deleted": 0,
         "nulled": {},
         "low": HIGH_1,
         "high": HIGH_2,

@@ -133,10 +133,12 @@ class SqliteSnapshot:
         within = bounds.build_within(column, window) if column and window else None
         order = bounds.build_order(column) if column else None
         statement = query.build_read(found.relation, table, {}, within, limit_rows, order)
+        kind_of = {c.name: kind for c, kind in zip(found.table.columns, found.kinds, strict=True)}
+        kinds = [kind_of[column.name] for column in table.columns]
         with translated(f"Reading {table.object!r}"):
             cursor = self._connection.execute(bounds.compile_statement(statement))
             for rows in _read_blocks(cursor, self._limits.block_bytes):
-                yield build_batch(rows, table.columns, found.kinds)
+                yield build_batch(rows, table.columns, kinds)
 
     def _described(self, table: SourceTable) -> Found:
         found = self._found.get(table.object)
