@@ -15,7 +15,7 @@ from dpp_core.handover import Unit
 from dpp_core.records import RunRecord
 
 if TYPE_CHECKING:
-    from dpp_extractor.batch import RawBatch, SourceTable, Window
+    from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +152,20 @@ class Snapshot(Protocol):
         ...
 
 
+Wanted = Callable[[str, str], bool]
+"""Whether an object is asked for, by its name as a resource writes it, and by its name with the schema."""
+
+
 class Source(Protocol):
     """A source that is connected; `snapshot` takes the clocks and then opens the view."""
 
     def ping(self) -> str: ...
 
     def snapshot(self) -> AbstractContextManager[Snapshot]: ...
+
+    def discover(self, is_wanted: Wanted) -> "tuple[FoundObject, ...]":
+        """List the wanted tables and views of the user's own, ordered by name; reads the catalogue, no row."""
+        ...
 
 
 class Index(Protocol):

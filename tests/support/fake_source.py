@@ -15,10 +15,18 @@ import pyarrow as pa
 
 from dpp_core.errors import SourceObjectError
 from dpp_core.handover import Unit
-from dpp_extractor.batch import RawBatch, Rejected, SourceColumn, SourceTable, Window
+from dpp_extractor.batch import (
+    FoundColumn,
+    FoundObject,
+    RawBatch,
+    Rejected,
+    SourceColumn,
+    SourceTable,
+    Window,
+)
 from dpp_extractor.extract.database.columns import select_table
 from dpp_extractor.extract.database.window import future_from, parse_cursor
-from dpp_extractor.ports import Clocks
+from dpp_extractor.ports import Clocks, Wanted
 
 Row = dict[str, Any]
 
@@ -46,11 +54,15 @@ ORDERS = (
 
 @dataclass(slots=True)
 class FakeTable:
-    """Committed rows. `unique` is the key the source enforces; without one a write only adds."""
+    """Committed rows. `unique` is the key the source enforces; without one a write only adds.
+
+    `indexed` are the columns that an index begins with.
+    """
 
     columns: tuple[SourceColumn, ...] = ORDERS
     rows: list[Row] = field(default_factory=list)
     unique: tuple[str, ...] = ("id",)
+    indexed: tuple[str, ...] = ("updated_at",)
 
     def put(self, row: Row) -> None:
         """Write a row over the one of its key, or add it."""
@@ -102,6 +114,14 @@ class FakeSource:
     def ping(self) -> str:
         self.note("ping")
         return "fake source"
+
+    def discover(self, is_wanted: Wanted) -> tuple[FoundObject, ...]:
+        self.note("discover")
+        return tuple(
+            _describe_found(name, table)
+            for name, table in sorted(self.tables.items())
+            if is_wanted(name, f"main.{name}")
+        )
 
     def note(self, call: str) -> None:
         self.before(call)
@@ -222,6 +242,20 @@ class FakeSnapshot:
             and (low is None or value >= low)
         ]
         return sorted(rows, key=_order(table, window.cursor))
+
+
+def _describe_found(name: str, table: FakeTable) -> FoundObject:
+    columns = tuple(
+        FoundColumn(
+            each.name,
+            each.source_type,
+            each.arrow_type,
+            each.nullable,
+            (f"by_{each.name}",) if each.name in table.indexed else (),
+        )
+        for each in table.columns
+    )
+    return FoundObject(name, f"main.{name}", "table", columns, table.unique, len(table.rows))
 
 
 def _order(table: SourceTable, cursor: str) -> Callable[[Row], list[tuple[bool, Any]]]:

@@ -34,6 +34,14 @@ ToOption = Annotated[
     str | None,
     typer.Option(help="Destination: a folder or s3://bucket/prefix.", show_default=False),
 ]
+SecretsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--secrets",
+        help="JSON or YAML file with the secrets of source, destination and index.",
+        show_default=False,
+    ),
+]
 DatasetOption = Annotated[
     list[str] | None,
     typer.Option("--dataset", help="Only this dataset; may be given again.", show_default=False),

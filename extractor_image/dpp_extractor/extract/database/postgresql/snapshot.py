@@ -30,12 +30,13 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from dpp_core.errors import InternalError, TemporaryFailure
 from dpp_core.handover import Unit
 from dpp_core.names import Reason
-from dpp_extractor.batch import RawBatch, SourceTable, Window
+from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
 from dpp_extractor.extract.database.limits import Limits
 from dpp_extractor.extract.database.postgresql.catalogue import Found, find_object
 from dpp_extractor.extract.database.postgresql.clocks import explain_horizon, read_clocks
 from dpp_extractor.extract.database.postgresql.connect import translated
+from dpp_extractor.extract.database.postgresql.discover import list_objects
 from dpp_extractor.extract.database.postgresql.read import parse_block, read_blocks
 from dpp_extractor.extract.database.window import (
     CursorValue,
@@ -43,7 +44,7 @@ from dpp_extractor.extract.database.window import (
     future_from,
     parse_cursor,
 )
-from dpp_extractor.ports import Clocks
+from dpp_extractor.ports import Clocks, Wanted
 
 _PRIMARY_VIEW: Final = text(
     "SELECT pg_catalog.clock_timestamp() AS at, pg_catalog.pg_export_snapshot() AS id"
@@ -79,6 +80,12 @@ class PostgresSource:
             version = self._connection.execute(text("SHOW server_version")).scalar_one()
             self._connection.commit()
         return f"PostgreSQL {version}, {explain_horizon(self._connection)}"
+
+    def discover(self, is_wanted: Wanted) -> tuple[FoundObject, ...]:
+        with translated("Listing the source's tables"):
+            found = list_objects(self._connection, is_wanted)
+            self._connection.commit()
+        return found
 
     @contextmanager
     def snapshot(self) -> Iterator["PostgresSnapshot"]:
@@ -168,11 +175,14 @@ class PostgresSnapshot:
             self._refuse_rewritten(found)
 
     def _copy(self, statement: str) -> Iterator[bytes | bytearray | memoryview]:
+        with self._driver().cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            yield from copy
+
+    def _driver(self) -> "psycopg.Connection[Any]":
         driver = self._connection.connection.driver_connection
         if not isinstance(driver, psycopg.Connection):
             raise InternalError("The driver connection is not psycopg's.")
-        with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            yield from copy
+        return driver
 
     def _refuse_rewritten(self, found: Found) -> None:
         if self._connection.execute(_REWRITTEN, {"oid": found.oid}).scalar_one():

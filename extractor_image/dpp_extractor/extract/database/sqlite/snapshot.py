@@ -16,15 +16,16 @@ from sqlalchemy import Select
 from dpp_core.errors import DppError, InternalError
 from dpp_core.handover import Unit
 from dpp_core.names import Reason
-from dpp_extractor.batch import RawBatch, SourceTable, Window
+from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
 from dpp_extractor.extract.database.limits import Limits, Retrying
 from dpp_extractor.extract.database.sqlite import bounds
 from dpp_extractor.extract.database.sqlite.catalogue import Found, find_object
 from dpp_extractor.extract.database.sqlite.connect import no_writer, open_file, translated
+from dpp_extractor.extract.database.sqlite.discover import list_objects
 from dpp_extractor.extract.database.sqlite.rows import build_batch
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks
+from dpp_extractor.ports import Clocks, Wanted
 
 _NOW: Final = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"
 _FETCH_ROWS: Final = 512
@@ -46,6 +47,10 @@ class SqliteSource:
             clocks = view.clocks
             lag = "horizon exact" if clocks.is_exclusive else f"no horizon ({clocks.holder})"
         return f"SQLite {sqlite3.sqlite_version}, {lag}"
+
+    def discover(self, is_wanted: Wanted) -> tuple[FoundObject, ...]:
+        with translated("Listing the file's tables"):
+            return list_objects(self._connection, is_wanted)
 
     @contextmanager
     def snapshot(self) -> Iterator["SqliteSnapshot"]:
