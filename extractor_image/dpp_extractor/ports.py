@@ -98,6 +98,7 @@ class Clocks:
     `holder` says why.
     `is_exclusive` is True when no writer was open at `clock_at` (SQLite's BEGIN IMMEDIATE), so that lag 0 is safe.
     `zone` is the source's own time zone: what its writers put into timestamps that have none.
+    `fix` is the statement by which the source's owner gives a horizon where there is none; "" when none does.
     """
 
     clock_at: datetime
@@ -106,6 +107,7 @@ class Clocks:
     reason: str = ""
     is_exclusive: bool = False
     zone: str = "UTC"
+    fix: str = ""
 
 
 class Snapshot(Protocol):
@@ -136,6 +138,10 @@ class Snapshot(Protocol):
 
     def count_future(self, table: "SourceTable", column: str) -> tuple[int, str]:
         """Rows whose cursor is more than a day beyond the source's clock, and the first one's key as text."""
+        ...
+
+    def estimate_rows(self, table: "SourceTable", window: "Window | None") -> int | None:
+        """The source's own guess at how many rows `read` would give; None when it has none."""
         ...
 
     def duplicate_keys(self, table: "SourceTable", window: "Window | None") -> tuple[str, ...]:

@@ -143,7 +143,7 @@ class FakeSource:
         clocks = (
             Clocks(self.clock, oldest, "a transaction" if self.open_transactions else "")
             if self.has_horizon
-            else Clocks(self.clock, None, "nobody may look", "NoHorizon")
+            else Clocks(self.clock, None, "nobody may look", "NoHorizon", fix="GRANT look TO me;")
         )
         self.note("snapshot")
         yield FakeSnapshot(self, copy.deepcopy(self.tables), clocks, self.clock)
@@ -205,6 +205,9 @@ class FakeSnapshot:
         late = [row for row in self._rows(table) if row[column] and row[column] > limit]
         first = min(late, key=_order(table, column), default=None)
         return len(late), "" if first is None else _key_text(table, first, column)
+
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        return len(self._within(table, window))
 
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:

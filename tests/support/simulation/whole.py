@@ -67,6 +67,9 @@ class SimulatedSnapshot:
     def count_future(self, table: SourceTable, column: str) -> tuple[int, str]:
         return 0, ""
 
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        return None
+
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         return ()
 

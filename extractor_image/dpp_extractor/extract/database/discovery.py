@@ -1,6 +1,6 @@
 """Propose datasets for what a source's catalogue shows: a name, the key, and how change is found.
 
-Called by `dpp discover`. Pure. A proposal is a beginning that a person
+Called by `dpp discover` and `dpp plan --connect`. Pure. A proposal is a beginning that a person
 reads: nobody can see from a catalogue whether an application stamps every change, so each cursor
 comes with the reason for it.
 """

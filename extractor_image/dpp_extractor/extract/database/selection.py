@@ -1,6 +1,6 @@
 """Say which objects of a source a person means by forms such as `sales.*`.
 
-Called by `dpp discover`. Pure. A selection is for looking and for writing
+Called by `dpp discover` and `dpp plan --connect`. Pure. A selection is for looking and for writing
 lists: a run reads what is listed, and never chooses by itself.
 """
 

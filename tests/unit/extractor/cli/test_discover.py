@@ -1,4 +1,4 @@
-"""`dpp discover` on a SQLite file: from nothing listed to a list that runs."""
+"""`dpp discover` and `dpp plan --connect` on a SQLite file: from nothing listed to a list that runs."""
 
 import json
 import sqlite3
@@ -106,6 +106,63 @@ def test_writing_adds_to_the_file_and_twice_adds_nothing(folder: Path, capsys: C
     assert extraction.metadata.annotations == {ANNOTATION_SELECT: "order*"}
     assert "# the lake" in once
     assert file.read_text() == once
+
+
+def test_a_table_that_came_later_is_told_by_plan_and_added_by_discover(
+    folder: Path, capsys: Capture
+) -> None:
+    dpp(capsys, "discover", "--select", "order*", "--write")
+    execute(folder, "CREATE TABLE order_taxes (id INTEGER PRIMARY KEY);")
+
+    selected = as_json(capsys, "plan", "--connect")["forecast"]["selected"]
+    dpp(capsys, "discover", "--write")
+
+    assert [(each["object"], each.get("dataset", "")) for each in selected] == [
+        ("order_lines", "order_lines"),
+        ("order_taxes", ""),
+        ("orders", "orders"),
+    ]
+    assert selected[1]["entry"] == {"name": "order_taxes", "key": ["id"]}
+    names = [each.name for each in load_extraction(folder / "shop.yaml").spec.datasets]
+    assert names == ["order_lines", "orders", "order_taxes"]
+
+
+def test_a_form_that_fits_nothing_is_refused_by_discover_and_told_by_plan(
+    folder: Path, capsys: Capture
+) -> None:
+    dpp(capsys, "discover", "--select", "Order*", code=2)
+    dpp(capsys, "discover", "--select", "orders", "--write")
+
+    told = as_json(capsys, "plan", "--connect", "--select", "orders,nothing.*")["forecast"]
+
+    assert [each["about"] for each in told["cautions"]] == ["Selection"]
+    assert "'nothing.*'" in told["cautions"][0]["message"]
+
+
+def test_a_wildcard_is_resolved_to_a_plan_before_anything_is_listed(
+    folder: Path, capsys: Capture
+) -> None:
+    shown = dpp(capsys, "plan", "--connect", "--select", "order*")
+
+    assert "changes by updated_at" in shown
+    assert "order_lines  not listed  {name: order_lines" in shown
+    assert sorted(path.name for path in folder.iterdir()) == ["erp.db", "shop.yaml"]
+
+
+def test_plan_tells_the_window_of_the_next_run_from_the_last_commit(
+    folder: Path, capsys: Capture
+) -> None:
+    dpp(capsys, "discover", "--select", "orders", "--write")
+    (first,) = as_json(capsys, "plan", "--connect")["forecast"]["units"]
+    assert run(["run", "-f", "shop.yaml", "--to", "out", "-o", "json"]) == 0
+    high = json.loads(capsys.readouterr().out)["units"][0]["high"]
+
+    (second,) = as_json(capsys, "plan", "--connect", "--to", "out")["forecast"]["units"]
+
+    assert ("low" in first, first["estimatedRows"]) == (False, 2)
+    assert second["low"] == high
+    assert second["estimatedRows"] == 0
+    assert second["cautions"] == []
 
 
 def test_more_than_an_extraction_holds_is_not_written(folder: Path, capsys: Capture) -> None:

@@ -153,6 +153,17 @@ class PostgresSnapshot:
             key = self._connection.execute(first).first() if count else None
         return count, query.key_text(table, column, key) if key is not None else ""
 
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        """Ask the planner; nothing is read."""
+        found = self._described(table)
+        within = build_within(table, window) if window is not None else None
+        statement = query.build_read(found.relation, table, {}, within, None)
+        explain = f"EXPLAIN (FORMAT JSON) {compile_statement(statement)}"
+        what = f"Estimating the rows of {table.object!r}"
+        with self._question(what, table), self._driver().cursor() as cursor:
+            answer = cursor.execute(explain.encode()).fetchone()
+        return int(answer[0][0]["Plan"]["Plan Rows"]) if answer else None
+
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:
             return ()

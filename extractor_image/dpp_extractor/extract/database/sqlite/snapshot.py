@@ -122,6 +122,15 @@ class SqliteSnapshot:
         count = int(self._rows(count_rows, what)[0][0])
         return count, query.key_text(table, column, self._rows(first, what)[0]) if count else ""
 
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        """Count them: SQLite guesses nothing, and a file is small."""
+        column = table.column(window.cursor) if window else None
+        within = bounds.build_within(column, window) if column and window else None
+        relation = self._described(table).relation
+        first = column.name if column else table.columns[0].name
+        statement = query.build_count(relation, first, within or (lambda cursor: []))
+        return int(self._rows(statement, f"Counting rows of {table.object!r}")[0][0])
+
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:
             return ()
