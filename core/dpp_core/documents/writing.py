@@ -4,6 +4,7 @@ Called by `dpp discover --write`. Pure: text in, text out. Comments, order and s
 wrote stay; what cannot be edited with certainty is refused, and the file is left alone.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from dpp_core.names import ANNOTATION_SELECT, KIND_EXTRACTION
 _BEFORE: Final = ("credentials", "source", "distributor")
 """Datasets are written behind the first of these that is there, as the samples do."""
 _WIDEST: Final = 1_000_000
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,26 @@ def _lines(entries: Sequence[Entry], indent: int) -> list[str]:
 
 def write_entry(value: Any) -> str:
     """Write a dataset, or any value, on one line, as it may stand inside of braces."""
-    return yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=_WIDEST
+    return yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=_WIDEST,
     ).strip()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what two readers of YAML would not understand alike, such as 08 and 1e3."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if _PLAIN.fullmatch(text) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _load(text: str) -> list[Any]:

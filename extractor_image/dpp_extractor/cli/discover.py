@@ -87,7 +87,9 @@ def discover(
     logs.set_up_logging("WARNING", "json" if output is Form.JSON else "text")
     outline = load_outline(file)
     selection = Selection(choose_forms(outline.extraction, select))
-    findings = sift(_look(outline, policy, secrets_file, selection), outline, selection)
+    found = _look(outline, policy, secrets_file, selection)
+    _tell_idle(selection.list_idle(found), is_given=bool(select))
+    findings = sift(found, outline, selection)
     _print(findings, output)
     if write:
         _write(file, outline, findings, selection if select else None)
@@ -96,22 +98,11 @@ def discover(
 
 
 def sift(found: "Sequence[FoundObject]", outline: Outline, selection: "Selection") -> Findings:
-    """Sort what was found into what is listed and what could be.
-
-    Raises UsageError when a form of the selection fits nothing.
-    """
+    """Sort what was found into what is listed and what could be."""
     from dpp_extractor.extract.database.discovery import choose, propose
     from dpp_extractor.extract.database.selection import find_named
 
     shown = [each for each in found if each.kind != "part" or selection.is_named(each)]
-    idle = selection.list_idle(shown)
-    if idle:
-        near = [each.object for each in shown if _is_near(each, idle[0])]
-        raise UsageError(
-            f"No table or view has a name of the form {idle[0]!r}.",
-            field="--select",
-            fix=f"Names are compared with their case. There are: {', '.join(near[:20]) or 'none'}.",
-        )
     pairs = [(find_named(shown, each.object or each.name), each) for each in outline.listed]
     listed = {there.object: dataset.name for there, dataset in pairs if there is not None}
     proposals = propose(shown, taken=[each.name for each in outline.listed])
@@ -131,16 +122,21 @@ def _look(
     datasets = [each.name for each in extraction.spec.datasets]
     run = new_run(extraction, rules, datetime.now(UTC), "look", datasets=datasets)
     with open_for_looking(resolve(extraction, rules, run), secrets_file) as opened:
-        found = opened.source.discover(selection.is_wanted)
-        return found or opened.source.discover(lambda name, full_name: True)
+        return opened.source.discover(selection.is_wanted)
 
 
-def _is_near(found: "FoundObject", form: str) -> bool:
-    """Say whether a name is worth naming beside a form that fits nothing."""
-    from dpp_extractor.extract.database.selection import Selection
-
-    folded = Selection((form.casefold(),))
-    return folded.is_wanted(found.object.casefold(), found.full_name.casefold()) or "*" in form
+def _tell_idle(forms: Sequence[str], *, is_given: bool) -> None:
+    """Refuse a form of the command line that fits nothing, and only tell one of the file."""
+    if not forms:
+        return
+    error = UsageError(
+        f"No table or view has a name of the form {forms[0]!r}.",
+        field="--select",
+        fix="Names are compared with their case; --select '*' shows them all.",
+    )
+    if is_given:
+        raise error
+    say(f"{error.message} {error.fix}")
 
 
 def _print(findings: Findings, output: Form) -> None:

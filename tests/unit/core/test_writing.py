@@ -98,6 +98,27 @@ def test_the_selection_is_kept_as_an_annotation(metadata: str) -> None:
     assert after == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("yes", "08", "1e3", "0x1f", "12:30", "null", "~", "2026-01-01", ".5", "-", "a: b", "# c"),
+        *("it's", 'say "hi"', "[x]", "{y}", "a, b", "*all", "&x", "!tag", "%s", "Größe 🙂", " x "),
+        *("back\\slash", "x" * 250, "=", "@a", "`b`", "a#b", "|", ">"),
+    ],
+)
+@pytest.mark.parametrize("form", ["none yet", "in brackets"])
+def test_any_name_that_a_source_can_have_is_written_so_that_it_is_read_again(
+    name: str, form: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "acme.yaml"
+
+    file.write_text(
+        add_datasets(HEAD + FORMS[form] + TAIL, [Entry({"name": "odd", "object": name})])
+    )
+
+    assert load_outline(file).listed[-1].object == name
+
+
 def test_nothing_to_add_gives_the_same_text() -> None:
     assert add_datasets(HEAD + TAIL, []) == HEAD + TAIL
 

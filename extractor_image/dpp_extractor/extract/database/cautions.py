@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from dpp_core.forecast import Caution
 from dpp_core.handover import Unit
+from dpp_core.redaction import redact
 from dpp_extractor.batch import FoundColumn, FoundObject, SourceTable, Window
 from dpp_extractor.extract.database.window import LAG_WITHOUT_HORIZON_SECONDS
 from dpp_extractor.ports import Clocks
@@ -34,8 +35,8 @@ def look_at_horizon(clocks: Clocks, units: tuple[Unit, ...]) -> tuple[Caution, .
     return (
         Caution(
             about="Horizon",
-            message=f"No horizon: {clocks.holder}. Windows end {stays} behind the source's clock, and a transaction "
-            "that is open for longer is missed.",
+            message=f"No horizon: {redact(clocks.holder)}. Windows end {stays} behind the source's clock, and what a "
+            "transaction writes that is open for longer is missed.",
             fix=clocks.fix
             or "Set lagSeconds above the longest transaction of the source's writers.",
         ),
@@ -105,5 +106,5 @@ def _look_at_holder(window: Window | None) -> Iterator[Caution]:
     if window is not None and window.holder:
         yield Caution(
             about="Holder",
-            message=f"The window ends where a transaction began that is still open: {window.holder}.",
+            message=f"The window ends where a transaction began that is still open: {redact(window.holder)}.",
         )

@@ -12,7 +12,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 import pyarrow as pa
+from pydantic import ValidationError
 
+from dpp_core.spec.dataset import DatasetSpec
 from dpp_extractor.batch import FoundColumn, FoundObject
 from dpp_extractor.extract.database.selection import Selection
 
@@ -94,8 +96,16 @@ def _propose(found: FoundObject, taken: set[str]) -> Proposal:
     if found.grant:
         return Proposal(found, None, (), f"not readable; as its owner: {found.grant}")
     cursors = find_cursors(found.columns)
-    name = _name_dataset(found.object, taken)
-    return Proposal(found, name, cursors, _explain(found, cursors))
+    proposal = Proposal(
+        found, _name_dataset(found.object, taken), cursors, _explain(found, cursors)
+    )
+    try:
+        DatasetSpec.model_validate(proposal.entry)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        note = f"cannot be written in a resource: {wrong['loc'][0]}: {wrong['msg']}"
+        return Proposal(found, None, cursors, note)
+    return proposal
 
 
 def _explain(found: FoundObject, cursors: Sequence[Cursor]) -> str:

@@ -132,6 +132,14 @@ def test_what_cannot_be_read_is_shown_with_its_grant_and_left_out():
     assert "GRANT SELECT ON secret" in proposal.note
 
 
+@pytest.mark.parametrize("name", ["a\nb", "x" * 300], ids=["two lines", "too long"])
+def test_what_no_resource_can_name_is_shown_and_left_out(name: str):
+    (proposal,) = propose([table(name)])
+
+    assert proposal.entry is None
+    assert "cannot be written in a resource: object" in proposal.note
+
+
 def test_names_that_are_taken_are_not_given_again():
     assert entries(propose([table("orders")], taken=["orders"])) == [
         {"name": "orders_2", "object": "orders", "key": ["id"]}

@@ -1,7 +1,8 @@
 """List what a PostgreSQL holds: tables and views, their columns, keys, indexes, sizes and rights.
 
-Called by `snapshot.PostgresSource.discover`. Three questions to the catalogue, however many tables
-there are; no row is read, and sizes are the server's own estimates.
+Called by `snapshot.PostgresSource.discover`. Four questions to the catalogue, however many tables
+there are: the names, and then only of what is wanted the rest. No row is read, and counts of rows
+are the server's own estimates.
 """
 
 from collections import defaultdict
@@ -16,12 +17,24 @@ from dpp_extractor.extract.database.query import Relation
 from dpp_extractor.ports import Wanted
 
 # Tables of extensions are no data of the user's.
+_NAMES: Final = text("""
+SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND c.relpersistence <> 't'
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+    )
+""")
+
 _OBJECTS: Final = text("""
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
     CASE WHEN c.relkind = 'p' THEN (
         SELECT sum(greatest(p.reltuples, 0)) FROM pg_catalog.pg_partition_tree(c.oid) t
         JOIN pg_catalog.pg_class p ON p.oid = t.relid WHERE t.isleaf
-    ) WHEN c.reltuples >= 0 THEN c.reltuples END::bigint AS rows,
+    ) WHEN c.relkind <> 'v' AND c.reltuples >= 0 THEN c.reltuples END::bigint AS rows,
     CASE WHEN c.relkind = 'p' THEN (
         SELECT sum(pg_catalog.pg_table_size(t.relid)) FROM pg_catalog.pg_partition_tree(c.oid) t
         WHERE t.isleaf
@@ -35,12 +48,7 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::tex
     current_user::text AS login
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND c.relpersistence <> 't'
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-    AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-    )
+WHERE c.oid = ANY (CAST(:oids AS oid[]))
 ORDER BY n.nspname, c.relname
 """)
 
@@ -71,26 +79,24 @@ SELECT i.indrelid AS oid, min(x.relname::text) AS name,
     min(a.attname::text) FILTER (
         WHERE k.place = 1 AND i.indpred IS NULL AND m.amname IN ('btree', 'brin')
     ) AS leading,
-    i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND bool_and(a.attnotnull) AS is_key
+    bool_and(i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND a.attnotnull) AS is_key
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 JOIN pg_catalog.pg_am m ON m.oid = x.relam
 CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 WHERE i.indrelid = ANY (CAST(:oids AS oid[])) AND i.indisvalid AND k.place <= i.indnkeyatts
-GROUP BY i.indexrelid
-ORDER BY i.indrelid, i.indisprimary DESC, count(*), min(a.attname::text)
+GROUP BY i.indexrelid, i.indrelid
+ORDER BY i.indrelid, bool_or(i.indisprimary) DESC, count(*), min(a.attname::text), min(x.relname::text)
 """)
 
 
 def list_objects(connection: Connection, is_wanted: Wanted) -> tuple[FoundObject, ...]:
     """List the wanted tables and views of the user's schemas by name."""
-    shown = [
-        row
-        for row in connection.execute(_OBJECTS)
-        if is_wanted(_name(row), f"{row.schema}.{row.name}")
-    ]
-    wanted = {"oids": [row.oid for row in shown]}
+    named = connection.execute(_NAMES).all()
+    chosen = [row.oid for row in named if is_wanted(_name(row), f"{row.schema}.{row.name}")]
+    wanted = {"oids": chosen}
+    shown = connection.execute(_OBJECTS, wanted).all()
     columns: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in connection.execute(_COLUMNS, wanted):
         columns[row.oid].append(row)
