@@ -125,8 +125,8 @@ def test_a_table_that_may_not_be_read_comes_with_its_grant(
 
     (prices,) = found["objects"]
     assert prices["grant"] == (
-        f"GRANT USAGE ON SCHEMA sales TO {reader.user}; "
-        f'GRANT SELECT ON TABLE sales."Price List" TO {reader.user};'
+        f'GRANT USAGE ON SCHEMA "sales" TO "{reader.user}"; '
+        f'GRANT SELECT ON TABLE "sales"."Price List" TO "{reader.user}";'
     )
     assert found["datasets"] == []
 
