@@ -13,6 +13,9 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 KIND_EXTRACTION: Final = "DistributorExtraction"
 KIND_RUN: Final = "ExtractionRun"
 
+ANNOTATION_SELECT: Final = f"{GROUP}/select"
+"""Which objects of the source a DistributorExtraction is meant to list; for people's commands, no run reads it."""
+
 PROTOCOL: Final = 1
 """Version of the documents that cross the Job border (RunRequest, RunReport)."""
 

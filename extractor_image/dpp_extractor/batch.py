@@ -156,3 +156,33 @@ class Written:
     is_news: bool
     quarantine_keys: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundColumn:
+    """A column in a source's catalogue; `indexes` are the names of those that begin with it."""
+
+    name: str
+    source_type: str
+    arrow_type: pa.DataType
+    nullable: bool
+    indexes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """A table or view in a source's catalogue. `object` is its name as a resource writes it.
+
+    `full_name` has the schema in it always. A `part` is a partition or child, which is read through its parent.
+    `rows` and `size_bytes` are the source's own estimates, None when it has none. `grant` is the statement that makes
+    it readable, "" when it is.
+    """
+
+    object: str
+    full_name: str
+    kind: Literal["table", "view", "part"]
+    columns: tuple[FoundColumn, ...]
+    key: tuple[str, ...] = ()
+    rows: int | None = None
+    size_bytes: int | None = None
+    grant: str = ""

@@ -17,7 +17,7 @@ from dpp_core.handover import RunRequest, Unit
 from dpp_core.names import UnitOutcome
 from dpp_core.records import UnitRecord
 from dpp_extractor import outcome
-from dpp_extractor.ports import Tools
+from dpp_extractor.ports import Store, Tools
 from dpp_extractor.publish.admit import Block, read_blocks
 from dpp_extractor.publish.claim import Owner, check_claim, claim
 from dpp_extractor.publish.fold import Asked, Head
@@ -55,7 +55,7 @@ def read_heads(request: RunRequest, tools: Tools) -> Heads:
         if unit.dataset in settled:
             ended.append(settled[unit.dataset])
             continue
-        found = _alone(unit, ended, partial(_look, unit, request, tools))
+        found = _alone(unit, ended, partial(_look, unit, request, tools.store))
         if found is not None:
             looked.append((unit, found))
     is_published = request.publish == "Live"
@@ -67,12 +67,24 @@ def read_heads(request: RunRequest, tools: Tools) -> Heads:
         head = _alone(unit, ended, work) if is_published else found.head
         if head is not None:
             sound.append((unit, head))
-    blocks = (
-        read_blocks(tools.store, request.namespace, request.extraction, request.approve)
-        if request.approve
-        else ()
-    )
-    return Heads(tuple(sound), tuple(ended), blocks, warnings)
+    return Heads(tuple(sound), tuple(ended), _read_approved(request, tools.store), warnings)
+
+
+def look_at_heads(request: RunRequest, store: Store) -> Heads:
+    """Read the heads as a run would, and write nothing: for a look at what a run would do."""
+    ended: list[UnitRecord] = []
+    sound: list[tuple[Unit, Head]] = []
+    for unit in request.units:
+        found = _alone(unit, ended, partial(_look, unit, request, store))
+        if found is not None:
+            sound.append((unit, found.head))
+    return Heads(tuple(sound), tuple(ended), _read_approved(request, store))
+
+
+def _read_approved(request: RunRequest, store: Store) -> tuple[Block, ...]:
+    if not request.approve:
+        return ()
+    return read_blocks(store, request.namespace, request.extraction, request.approve)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +106,9 @@ def _alone(unit: Unit, ended: list[UnitRecord], work: Callable[[], T]) -> T | No
     return None
 
 
-def _look(unit: Unit, request: RunRequest, tools: Tools) -> _Looked:
+def _look(unit: Unit, request: RunRequest, store: Store) -> _Looked:
     stream = Stream(request.namespace, request.extraction, unit.dataset)
-    is_claimed = check_claim(tools.store, stream, _owner(request))
+    is_claimed = check_claim(store, stream, _owner(request))
     asked = Asked(
         request.run_id,
         request.created_at,
@@ -104,7 +116,7 @@ def _look(unit: Unit, request: RunRequest, tools: Tools) -> _Looked:
         files=unit.write == "Replace" or unit.compares_keys,
         epoch=unit.epoch,
     )
-    return _Looked(find_head(tools.store, stream, asked), is_claimed)
+    return _Looked(find_head(store, stream, asked), is_claimed)
 
 
 def _settle_in(unit: Unit, found: _Looked, request: RunRequest, tools: Tools) -> Head:

@@ -64,8 +64,8 @@ def decide_intent(
     kind_of_cursor = cursor_kind(table.column(table.cursor)) if table.cursor else ""
     identity = build_identity(request.source, unit, kind_of_cursor)
     admission = admit(head, unit, identity, blocks)
-    null_rows = snapshot.count_null_cursor(table, table.cursor) if table.cursor else 0
-    window = _decide_window(unit, table, admission, snapshot, null_rows)
+    null_rows = _count_nulls(unit, table, snapshot)
+    window = find_window(unit, table, admission, snapshot)
     columns = plan_columns(table, unit)
     replaces_all = admission.kind in ("replace", "reset")
     schema = decide_schema(
@@ -74,7 +74,7 @@ def decide_intent(
         build_schema(columns),
         replaces_all=replaces_all,
     )
-    approved = admission.approved + _approve_schema(unit, schema, head, blocks)
+    approved = admission.approved + approve_schema(unit, schema, head, blocks)
     reads_nothing = window is None and unit.incremental is not None
     window = window or _stand_still(unit, table, admission)
     future = snapshot.count_future(table, window.cursor) if window else (0, "")
@@ -104,9 +104,19 @@ def _is_settled(unit: Unit, head: Head, admission: Admission) -> bool:
     return head.live is not None and admission.kind != "reset" and not unit.compares_keys
 
 
-def _decide_window(
-    unit: Unit, table: SourceTable, admission: Admission, snapshot: Snapshot, null_rows: int
+def _count_nulls(unit: Unit, table: SourceTable, snapshot: Snapshot) -> int:
+    """Count the rows without a cursor; raise what forbids them."""
+    if unit.incremental is None or table.cursor is None:
+        return 0
+    null_rows = snapshot.count_null_cursor(table, table.cursor)
+    check_null_cursor(unit.dataset, table.cursor, null_rows, unit.incremental.nulls)
+    return null_rows
+
+
+def find_window(
+    unit: Unit, table: SourceTable, admission: Admission, snapshot: Snapshot
 ) -> Window | None:
+    """Find the window that a unit reads; None for a whole object, and when nothing can be new."""
     if unit.incremental is None or table.cursor is None:
         return None
     low = admission.low
@@ -118,7 +128,6 @@ def _decide_window(
             fix="Use the extractor image that wrote it, or a newer one.",
         )
     column = table.column(table.cursor)
-    check_null_cursor(unit.dataset, column.name, null_rows, unit.incremental.nulls)
     max_cursor = (
         snapshot.max_cursor(table, column.name) if cursor_kind(column) == "integer" else None
     )
@@ -133,9 +142,10 @@ def _stand_still(unit: Unit, table: SourceTable, admission: Admission) -> Window
     return Window(table.cursor, kind, admission.low, admission.low)
 
 
-def _approve_schema(
+def approve_schema(
     unit: Unit, plan: SchemaPlan, head: Head, blocks: tuple[Block, ...]
 ) -> tuple[str, ...]:
+    """Give the approval that lets a change of the columns through; raise what blocks it otherwise."""
     block: SchemaChangedError | None = plan.block
     if block is None:
         return ()

@@ -15,7 +15,7 @@ from dpp_core.handover import Unit
 from dpp_core.records import RunRecord
 
 if TYPE_CHECKING:
-    from dpp_extractor.batch import RawBatch, SourceTable, Window
+    from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ class Clocks:
     `holder` says why.
     `is_exclusive` is True when no writer was open at `clock_at` (SQLite's BEGIN IMMEDIATE), so that lag 0 is safe.
     `zone` is the source's own time zone: what its writers put into timestamps that have none.
+    `fix` is the statement by which the source's owner gives a horizon where there is none; "" when none does.
     """
 
     clock_at: datetime
@@ -106,6 +107,7 @@ class Clocks:
     reason: str = ""
     is_exclusive: bool = False
     zone: str = "UTC"
+    fix: str = ""
 
 
 class Snapshot(Protocol):
@@ -138,6 +140,10 @@ class Snapshot(Protocol):
         """Rows whose cursor is more than a day beyond the source's clock, and the first one's key as text."""
         ...
 
+    def estimate_rows(self, table: "SourceTable", window: "Window | None") -> int | None:
+        """The source's own guess at how many rows `read` would give; None when it has none."""
+        ...
+
     def duplicate_keys(self, table: "SourceTable", window: "Window | None") -> tuple[str, ...]:
         """Up to three keys that occur twice in what would be read, as text.
 
@@ -155,12 +161,20 @@ class Snapshot(Protocol):
         ...
 
 
+Wanted = Callable[[str, str], bool]
+"""Whether an object is asked for, by its name as a resource writes it, and by its name with the schema."""
+
+
 class Source(Protocol):
     """A source that is connected; `snapshot` takes the clocks and then opens the view."""
 
     def ping(self) -> str: ...
 
     def snapshot(self) -> AbstractContextManager[Snapshot]: ...
+
+    def discover(self, is_wanted: Wanted) -> "tuple[FoundObject, ...]":
+        """List the wanted tables and views of the user's own, ordered by name; reads the catalogue, no row."""
+        ...
 
 
 class Index(Protocol):

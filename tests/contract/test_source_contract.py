@@ -205,6 +205,34 @@ def test_an_object_is_described_in_its_own_order_with_key_and_cursor(shop: Shop)
     assert [each.nullable for each in table.columns] == [False, True, True]
 
 
+def test_the_catalogue_shows_what_is_wanted_with_its_key(shop: Shop) -> None:
+    shop.put("orders", _row(1))
+    asked: list[tuple[str, str]] = []
+
+    def is_wanted(name: str, full_name: str) -> bool:
+        asked.append((name, full_name))
+        return True
+
+    with shop.open() as source:
+        found = {each.object: each for each in source.discover(is_wanted)}
+        none = source.discover(lambda name, full_name: False)
+
+    assert set(found) == {"orders", "loose"}
+    assert all(full_name.endswith(f".{name}") for name, full_name in asked)
+    assert (found["orders"].key, found["loose"].key) == (("id",), ())
+    assert [each.name for each in found["orders"].columns] == ["id", "item", "updated_at"]
+    assert (found["orders"].kind, found["orders"].grant, none) == ("table", "", ())
+
+
+def test_rows_are_estimated_without_and_within_a_window(shop: Shop) -> None:
+    shop.put("orders", *(_row(number, at=number) for number in range(5)))
+    with _view(shop) as view:
+        table = view.describe(UNIT)
+        estimates = [view.estimate_rows(table, window) for window in (None, _window(1, 3))]
+
+    assert all(estimate is not None and estimate >= 0 for estimate in estimates)
+
+
 def test_a_key_that_nobody_enforces_is_not_taken_for_unique(shop: Shop) -> None:
     with _view(shop) as view:
         assert not view.describe(_loose()).key_is_unique

@@ -15,11 +15,19 @@ import pyarrow as pa
 
 from dpp_core.errors import SourceObjectError
 from dpp_core.handover import Unit
-from dpp_extractor.batch import RawBatch, Rejected, SourceColumn, SourceTable, Window
+from dpp_extractor.batch import (
+    FoundColumn,
+    FoundObject,
+    RawBatch,
+    Rejected,
+    SourceColumn,
+    SourceTable,
+    Window,
+)
 from dpp_extractor.extract.database.columns import select_table
 from dpp_extractor.extract.database.unfit import choose_dropped, count_nulled
 from dpp_extractor.extract.database.window import future_from, parse_cursor
-from dpp_extractor.ports import Clocks
+from dpp_extractor.ports import Clocks, Wanted
 
 Row = dict[str, Any]
 
@@ -47,11 +55,15 @@ ORDERS = (
 
 @dataclass(slots=True)
 class FakeTable:
-    """Committed rows. `unique` is the key the source enforces; without one a write only adds."""
+    """Committed rows. `unique` is the key the source enforces; without one a write only adds.
+
+    `indexed` are the columns that an index begins with.
+    """
 
     columns: tuple[SourceColumn, ...] = ORDERS
     rows: list[Row] = field(default_factory=list)
     unique: tuple[str, ...] = ("id",)
+    indexed: tuple[str, ...] = ("updated_at",)
 
     def put(self, row: Row) -> None:
         """Write a row over the one of its key, or add it."""
@@ -108,6 +120,14 @@ class FakeSource:
         self.note("ping")
         return "fake source"
 
+    def discover(self, is_wanted: Wanted) -> tuple[FoundObject, ...]:
+        self.note("discover")
+        return tuple(
+            _describe_found(name, table)
+            for name, table in sorted(self.tables.items())
+            if is_wanted(name, f"main.{name}")
+        )
+
     def note(self, call: str) -> None:
         self.before(call)
         self.calls.append(call)
@@ -128,7 +148,7 @@ class FakeSource:
         clocks = (
             Clocks(self.clock, oldest, "a transaction" if self.open_transactions else "")
             if self.has_horizon
-            else Clocks(self.clock, None, "nobody may look", "NoHorizon")
+            else Clocks(self.clock, None, "nobody may look", "NoHorizon", fix="GRANT look TO me;")
         )
         self.note("snapshot")
         yield FakeSnapshot(self, copy.deepcopy(self.tables), clocks, self.clock)
@@ -192,6 +212,9 @@ class FakeSnapshot:
         first = min(late, key=_order(table, column), default=None)
         return len(late), "" if first is None else _key_text(table, first, column)
 
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        return len(self._within(table, window))
+
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:
             return ()
@@ -229,6 +252,20 @@ class FakeSnapshot:
             and (low is None or value >= low)
         ]
         return sorted(rows, key=_order(table, window.cursor))
+
+
+def _describe_found(name: str, table: FakeTable) -> FoundObject:
+    columns = tuple(
+        FoundColumn(
+            each.name,
+            each.source_type,
+            each.arrow_type,
+            each.nullable,
+            (f"by_{each.name}",) if each.name in table.indexed else (),
+        )
+        for each in table.columns
+    )
+    return FoundObject(name, f"main.{name}", "table", columns, table.unique, len(table.rows))
 
 
 def _order(table: SourceTable, cursor: str) -> Callable[[Row], list[tuple[bool, Any]]]:

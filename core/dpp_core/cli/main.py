@@ -24,11 +24,12 @@ CORE: Final = "dpp-core"
 _WrongUsage: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _INTERRUPTED: Final = 130
 """What typer makes of Ctrl-C; our table has one code for every stop by signal."""
-_ORDER: Final = ("run", "plan", "validate", "ping", "show", "log")
+_ORDER: Final = ("run", "plan", "validate", "discover", "ping", "show", "log")
 
 EXAMPLES: Final = """\b
 Examples:
   dpp validate docs/examples                   check every resource in a folder
+  dpp discover -f acme.yaml --write            list what the source holds, into the file
   dpp plan -f acme.yaml --to ./out             show what a run would do
   dpp run -f acme.yaml --to ./out              extract into Delta tables in ./out
   dpp run -f acme.yaml --to s3://lake/erp      the same into a bucket

@@ -7,7 +7,7 @@ Called by the command line. A single load raises one error that names the first 
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from dpp_core.names import API_VERSION, GROUP, KIND_EXTRACTION, KIND_RUN
 from dpp_core.plan import new_run, resolve
 from dpp_core.policy import Policy
 from dpp_core.run import ExtractionRun
+from dpp_core.spec.dataset import DatasetSpec
 from dpp_core.spec.extraction import Extraction
 from dpp_core.spec.fields import Violation
 from dpp_core.tenancy import check_tenancy
@@ -56,6 +57,16 @@ class Checked:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """An extraction and the datasets that its file lists. Without any, the extraction has one that
+    stands for all.
+    """
+
+    extraction: Extraction
+    listed: tuple[DatasetSpec, ...]
+
+
 def load_documents(path: str | Path) -> list[Document]:
     """Read the YAML documents of one file. Raises SpecError naming file, line and what to do."""
     try:
@@ -68,6 +79,23 @@ def load_documents(path: str | Path) -> list[Document]:
 def load_extraction(path: str | Path) -> Extraction:
     """Load the one DistributorExtraction of a file. Raises SpecError (exit 20)."""
     return _load_one(path, Extraction, KIND_EXTRACTION)
+
+
+def load_outline(path: str | Path) -> Outline:
+    """Load a DistributorExtraction that may lack its datasets, to look at the source before they
+    are chosen. Raises SpecError (exit 20).
+    """
+    completed: list[dict[str, Any]] = []
+
+    def complete(content: Any) -> Any:
+        spec = content.get("spec") if isinstance(content, dict) else None
+        if not isinstance(spec, dict) or spec.get("datasets"):
+            return content
+        completed.append(spec)
+        return {**content, "spec": {**spec, "datasets": [{"name": "everything"}]}}
+
+    extraction = _load_one(path, Extraction, KIND_EXTRACTION, complete)
+    return Outline(extraction, () if completed else extraction.spec.datasets)
 
 
 def load_run(path: str | Path) -> ExtractionRun:
@@ -326,7 +354,12 @@ def _prune(value: Any) -> Any:
     return value
 
 
-def _load_one(path: str | Path, kind: type[Model], name: str) -> Model:
+def _load_one(
+    path: str | Path,
+    kind: type[Model],
+    name: str,
+    complete: Callable[[Any], Any] = lambda content: content,
+) -> Model:
     candidates = [
         each
         for document in load_documents(path)
@@ -344,7 +377,8 @@ def _load_one(path: str | Path, kind: type[Model], name: str) -> Model:
             f"{path}: one {name} is needed, the file holds {len(candidates) or 'none'}.",
             fix=f"Name a file with exactly one object of kind: {name}.",
         )
-    model, findings = _parse(candidates[0], kind, _name_object(candidates[0].content))
+    chosen = replace(candidates[0], content=complete(candidates[0].content))
+    model, findings = _parse(chosen, kind, _name_object(chosen.content))
     if model is None:
         raise _build_error(SpecError, findings)
     return model

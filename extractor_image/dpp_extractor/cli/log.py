@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpp_core.cli.output import Output, OutputOption, print_json, print_table
-from dpp_core.cli.plan import DatasetOption, PolicyOption, ToOption
-from dpp_extractor.cli.run import SecretsOption
+from dpp_core.cli.plan import DatasetOption, PolicyOption, SecretsOption, ToOption
 from dpp_extractor.cli.target import OptionalFileOption, open_target
 
 if TYPE_CHECKING:

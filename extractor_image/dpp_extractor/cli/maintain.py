@@ -13,9 +13,8 @@ import typer
 
 from dpp_core import logs
 from dpp_core.cli.output import Output, OutputOption, print_json, print_table, say
-from dpp_core.cli.plan import DatasetOption, PolicyOption, ToOption
+from dpp_core.cli.plan import DatasetOption, PolicyOption, SecretsOption, ToOption
 from dpp_core.errors import decide_exit_code
-from dpp_extractor.cli.run import SecretsOption
 from dpp_extractor.cli.target import OptionalFileOption, Target, open_target
 
 if TYPE_CHECKING:

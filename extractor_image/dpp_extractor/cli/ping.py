@@ -13,11 +13,10 @@ import typer
 
 from dpp_core import ids, logs
 from dpp_core.cli.output import Output, OutputOption, print_json, print_table
-from dpp_core.cli.plan import FileOption, PolicyOption, ToOption
+from dpp_core.cli.plan import FileOption, PolicyOption, SecretsOption, ToOption
 from dpp_core.errors import DppError, decide_exit_code
 from dpp_core.handover import RunRequest
 from dpp_core.redaction import redact
-from dpp_extractor.cli.run import SecretsOption
 from dpp_extractor.cli.target import resolve_for_looking
 
 if TYPE_CHECKING:

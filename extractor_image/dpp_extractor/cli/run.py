@@ -18,6 +18,7 @@ from dpp_core.cli.plan import (
     DatasetOption,
     FileOption,
     PolicyOption,
+    SecretsOption,
     ToOption,
     choose_policy,
     describe_destination,
@@ -33,15 +34,6 @@ Examples:
   dpp run -f acme.yaml --dataset orders --limit 100     look at it, commit nothing
   dpp run -f acme.yaml --policy policy.yaml -o json     JSON lines on stderr, the report on stdout
 """
-
-SecretsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--secrets",
-        help="JSON or YAML file with the secrets of source, destination and index.",
-        show_default=False,
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:

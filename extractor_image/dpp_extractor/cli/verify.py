@@ -11,9 +11,8 @@ import typer
 
 from dpp_core import logs
 from dpp_core.cli.output import Output, OutputOption, print_json, print_table, say
-from dpp_core.cli.plan import DatasetOption, PolicyOption, ToOption
+from dpp_core.cli.plan import DatasetOption, PolicyOption, SecretsOption, ToOption
 from dpp_core.errors import StreamError, UsageError
-from dpp_extractor.cli.run import SecretsOption
 from dpp_extractor.cli.target import OptionalFileOption, open_target
 
 if TYPE_CHECKING:

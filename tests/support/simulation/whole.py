@@ -14,10 +14,10 @@ import pyarrow as pa
 from commit_model.foreign import Action
 from dpp_core.handover import DatabaseSource, Destination, Incremental, RunRequest, Unit
 from dpp_core.names import UnitOutcome
-from dpp_extractor.batch import RawBatch, SourceColumn, SourceTable, Window
+from dpp_extractor.batch import FoundObject, RawBatch, SourceColumn, SourceTable, Window
 from dpp_extractor.extract.database.columns import select_table
 from dpp_extractor.guard.deadline import Stop
-from dpp_extractor.ports import Clocks, Tools
+from dpp_extractor.ports import Clocks, Tools, Wanted
 from dpp_extractor.run import run
 from simulation.process import (
     COLUMN,
@@ -67,6 +67,9 @@ class SimulatedSnapshot:
     def count_future(self, table: SourceTable, column: str) -> tuple[int, str]:
         return 0, ""
 
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        return None
+
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         return ()
 
@@ -85,6 +88,9 @@ class _Connected:
 
     def ping(self) -> str:
         return "simulated source"
+
+    def discover(self, is_wanted: Wanted) -> tuple[FoundObject, ...]:
+        return ()
 
     @contextmanager
     def snapshot(self) -> Iterator[SimulatedSnapshot]:

@@ -6,7 +6,9 @@ import pytest
 from dpp_extractor.batch import SourceColumn, SourceTable, Window
 from dpp_extractor.extract.database import query
 from dpp_extractor.extract.database.postgresql import snapshot as postgresql
+from dpp_extractor.extract.database.postgresql.catalogue import build_grant
 from dpp_extractor.extract.database.postgresql.types import map_type
+from dpp_extractor.extract.database.query import Relation
 from dpp_extractor.extract.database.sqlite import bounds as sqlite
 
 AT = SourceColumn("at", "timestamptz", pa.timestamp("us", "UTC"))
@@ -150,4 +152,13 @@ def test_duplicates_are_looked_for_only_in_what_would_be_read() -> None:
     assert one_line(postgresql.compile_statement(statement)) == (
         """SELECT "s"."t"."id" AS k0 FROM "s"."t" WHERE "s"."t"."at" < CAST('2026-01-02' AS DATE)"""
         """ AND "s"."t"."id" IS NOT NULL GROUP BY "s"."t"."id" HAVING count(*) > 1 ORDER BY "s"."t"."id" LIMIT 3"""
+    )
+
+
+def test_a_grant_names_the_table_as_it_is_whatever_its_name() -> None:
+    grant = build_grant(Relation("sales", 'Price "%s" 100%'), "reader")
+
+    assert grant == (
+        'GRANT USAGE ON SCHEMA "sales" TO "reader"; '
+        'GRANT SELECT ON TABLE "sales"."Price ""%s"" 100%" TO "reader";'
     )

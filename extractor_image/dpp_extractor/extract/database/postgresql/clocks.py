@@ -31,6 +31,7 @@ SELECT
     END AS clock_at,
     pg_catalog.pg_is_in_recovery() AS is_replica,
     pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all,
+    pg_catalog.quote_ident(current_user) AS login,
     (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'TimeZone') AS zone
 """)
 
@@ -74,7 +75,8 @@ def read_clocks(connection: Connection) -> Clocks:
             clock.clock_at, clock.zone, "a replica does not see its primary's transactions"
         )
     if not clock.sees_all:
-        return _blind(clock.clock_at, clock.zone, "the user is no member of pg_monitor")
+        fix = f"GRANT pg_monitor TO {clock.login};"
+        return _blind(clock.clock_at, clock.zone, "the user is no member of pg_monitor", fix)
     with translated("Reading the source's open transactions"):
         oldest = connection.execute(
             _SESSIONS,
@@ -100,5 +102,5 @@ def explain_horizon(connection: Connection) -> str:
     return f"no horizon ({clocks.holder}; windows lag {LAG_WITHOUT_HORIZON_SECONDS} s)"
 
 
-def _blind(clock_at: datetime, zone: str, why: str) -> Clocks:
-    return Clocks(clock_at, None, why, Reason.NO_HORIZON.value, zone=zone)
+def _blind(clock_at: datetime, zone: str, why: str, fix: str = "") -> Clocks:
+    return Clocks(clock_at, None, why, Reason.NO_HORIZON.value, zone=zone, fix=fix)

@@ -30,12 +30,13 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from dpp_core.errors import InternalError, TemporaryFailure
 from dpp_core.handover import Unit
 from dpp_core.names import Reason
-from dpp_extractor.batch import RawBatch, SourceTable, Window
+from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
 from dpp_extractor.extract.database.limits import Limits
 from dpp_extractor.extract.database.postgresql.catalogue import Found, find_object
 from dpp_extractor.extract.database.postgresql.clocks import explain_horizon, read_clocks
 from dpp_extractor.extract.database.postgresql.connect import translated
+from dpp_extractor.extract.database.postgresql.discover import list_objects
 from dpp_extractor.extract.database.postgresql.read import parse_block, read_blocks
 from dpp_extractor.extract.database.window import (
     CursorValue,
@@ -43,7 +44,7 @@ from dpp_extractor.extract.database.window import (
     future_from,
     parse_cursor,
 )
-from dpp_extractor.ports import Clocks
+from dpp_extractor.ports import Clocks, Wanted
 
 _PRIMARY_VIEW: Final = text(
     "SELECT pg_catalog.clock_timestamp() AS at, pg_catalog.pg_export_snapshot() AS id"
@@ -79,6 +80,12 @@ class PostgresSource:
             version = self._connection.execute(text("SHOW server_version")).scalar_one()
             self._connection.commit()
         return f"PostgreSQL {version}, {explain_horizon(self._connection)}"
+
+    def discover(self, is_wanted: Wanted) -> tuple[FoundObject, ...]:
+        with translated("Listing the source's tables"):
+            found = list_objects(self._connection, is_wanted)
+            self._connection.commit()
+        return found
 
     @contextmanager
     def snapshot(self) -> Iterator["PostgresSnapshot"]:
@@ -146,6 +153,17 @@ class PostgresSnapshot:
             key = self._connection.execute(first).first() if count else None
         return count, query.key_text(table, column, key) if key is not None else ""
 
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        """Ask the planner; nothing is read."""
+        found = self._described(table)
+        within = build_within(table, window) if window is not None else None
+        statement = query.build_read(found.relation, table, {}, within, None)
+        explain = f"EXPLAIN (FORMAT JSON) {compile_statement(statement)}"
+        what = f"Estimating the rows of {table.object!r}"
+        with self._question(what, table), self._driver().cursor() as cursor:
+            answer = cursor.execute(explain.encode()).fetchone()
+        return int(answer[0][0]["Plan"]["Plan Rows"]) if answer else None
+
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:
             return ()
@@ -174,16 +192,19 @@ class PostgresSnapshot:
         """Send the statement and hand its rows on. Without an encoding the server would end the
         whole read at the first text that is no UTF-8, so it is asked for its bytes as they are.
         """
-        driver = self._connection.connection.driver_connection
-        if not isinstance(driver, psycopg.Connection):
-            raise InternalError("The driver connection is not psycopg's.")
-        with driver.cursor() as cursor:
+        with self._driver().cursor() as cursor:
             if not has_encoding:
                 cursor.execute("SET LOCAL client_encoding = 'SQL_ASCII'")
             with cursor.copy(statement.encode()) as copy:
                 yield from copy
             if not has_encoding:
                 cursor.execute("SET LOCAL client_encoding = 'UTF8'")
+
+    def _driver(self) -> "psycopg.Connection[Any]":
+        driver = self._connection.connection.driver_connection
+        if not isinstance(driver, psycopg.Connection):
+            raise InternalError("The driver connection is not psycopg's.")
+        return driver
 
     def _refuse_rewritten(self, found: Found) -> None:
         if self._connection.execute(_REWRITTEN, {"oid": found.oid}).scalar_one():

@@ -31,13 +31,21 @@ class Found:
 def find_object(connection: sqlite3.Connection, unit: Unit) -> Found:
     """Describe the unit's object. SourceObjectError (31) when missing, SpecError (20) otherwise."""
     name = _find_name(connection, unit)
+    columns = list_columns(connection, name)
+    table = select_table(unit, columns, list_unique(connection, name, columns))
+    kinds = tuple(choose_kind(column) for column in table.columns)
+    return Found(Relation(_SCHEMA, name), table, kinds)
+
+
+def list_columns(connection: sqlite3.Connection, name: str) -> list[SourceColumn]:
+    """Describe the columns of a table or view, hidden ones left out."""
     shown = connection.execute(
         'SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?, ?) WHERE hidden <> ?',
         (name, _SCHEMA, _HIDDEN),
     ).fetchall()
     rowid = [column for column, declared, _, pk in shown if pk and declared.upper() == "INTEGER"]
     is_alias = len(rowid) == 1 and sum(1 for row in shown if row[3]) == 1
-    columns = [
+    return [
         SourceColumn(
             name=column,
             source_type=declared,
@@ -51,9 +59,15 @@ def find_object(connection: sqlite3.Connection, unit: Unit) -> Found:
         )
         for column, declared, required, pk in shown
     ]
-    table = select_table(unit, columns, _unique_keys(connection, name, columns))
-    kinds = tuple(choose_kind(column) for column in table.columns)
-    return Found(Relation(_SCHEMA, name), table, kinds)
+
+
+def list_names(connection: sqlite3.Connection) -> dict[str, str]:
+    """Give every table and view of the file, and which of both it is."""
+    rows = connection.execute(
+        "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE "
+        "'sqlite~_%' ESCAPE '~'"
+    )
+    return {str(name): str(kind) for name, kind in rows}
 
 
 def choose_kind(column: SourceColumn) -> Kind:
@@ -63,11 +77,7 @@ def choose_kind(column: SourceColumn) -> Kind:
 
 
 def _find_name(connection: sqlite3.Connection, unit: Unit) -> str:
-    rows = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE "
-        "'sqlite~_%' ESCAPE '~'"
-    )
-    names = [str(name) for (name,) in rows]
+    names = list(list_names(connection))
     wanted = {unit.object.casefold(), unit.object.removeprefix(f"{_SCHEMA}.").casefold()}
     found = [name for name in names if name.casefold() in wanted]
     if not found:
@@ -80,9 +90,10 @@ def _find_name(connection: sqlite3.Connection, unit: Unit) -> str:
     return unit.object if unit.object in found else found[0]
 
 
-def _unique_keys(
+def list_unique(
     connection: sqlite3.Connection, name: str, columns: Sequence[SourceColumn]
 ) -> list[list[str]]:
+    """List the sets of columns that identify a row, the primary key first."""
     required = {column.name for column in columns if not column.nullable}
     primary = connection.execute(
         "SELECT name FROM pragma_table_xinfo(?, ?) WHERE pk > 0", (name, _SCHEMA)

@@ -16,15 +16,16 @@ from sqlalchemy import Select
 from dpp_core.errors import DppError, InternalError
 from dpp_core.handover import Unit
 from dpp_core.names import Reason
-from dpp_extractor.batch import RawBatch, SourceTable, Window
+from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
 from dpp_extractor.extract.database.limits import Limits, Retrying
 from dpp_extractor.extract.database.sqlite import bounds
 from dpp_extractor.extract.database.sqlite.catalogue import Found, find_object
 from dpp_extractor.extract.database.sqlite.connect import no_writer, open_file, translated
+from dpp_extractor.extract.database.sqlite.discover import list_objects
 from dpp_extractor.extract.database.sqlite.rows import build_batch
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks
+from dpp_extractor.ports import Clocks, Wanted
 
 _NOW: Final = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"
 _FETCH_ROWS: Final = 512
@@ -46,6 +47,10 @@ class SqliteSource:
             clocks = view.clocks
             lag = "horizon exact" if clocks.is_exclusive else f"no horizon ({clocks.holder})"
         return f"SQLite {sqlite3.sqlite_version}, {lag}"
+
+    def discover(self, is_wanted: Wanted) -> tuple[FoundObject, ...]:
+        with translated("Listing the file's tables"):
+            return list_objects(self._connection, is_wanted)
 
     @contextmanager
     def snapshot(self) -> Iterator["SqliteSnapshot"]:
@@ -116,6 +121,15 @@ class SqliteSnapshot:
         what = f"Counting rows of the future by {column!r}"
         count = int(self._rows(count_rows, what)[0][0])
         return count, query.key_text(table, column, self._rows(first, what)[0]) if count else ""
+
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        """Count them: SQLite guesses nothing, and a file is small."""
+        column = table.column(window.cursor) if window else None
+        within = bounds.build_within(column, window) if column and window else None
+        relation = self._described(table).relation
+        first = column.name if column else table.columns[0].name
+        statement = query.build_count(relation, first, within or (lambda cursor: []))
+        return int(self._rows(statement, f"Counting rows of {table.object!r}")[0][0])
 
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:
