@@ -37,7 +37,7 @@ from dpp_core.spec.dataset import ColumnsSpec, DatasetSpec, IncrementalSpec
 from dpp_core.spec.extraction import Extraction
 from dpp_core.tenancy import check_tenancy
 
-DEFAULT_PORTS: Final = {"postgresql": 5432}
+DEFAULT_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
 def new_run(  # noqa: PLR0913 - facts that only the edge knows
@@ -210,17 +210,17 @@ def _resolve_source(extraction: Extraction) -> DatabaseSource:
         )
     if database.engine == "sqlite":
         return DatabaseSource(engine="sqlite", database=database.database, tls="Disable")
-    if database.engine != "postgresql":
+    if database.engine not in ("postgresql", "mysql", "mariadb"):
         raise SpecError(
             f"engine {database.engine} is not supported yet.",
             reason=Reason.NOT_YET,
             field="spec.source.database.engine",
-            fix="Use postgresql or sqlite.",
+            fix="Use postgresql, mysql, mariadb or sqlite.",
         )
     return DatabaseSource(
-        engine="postgresql",
+        engine=database.engine,
         host=database.host or "",
-        port=database.port or DEFAULT_PORTS["postgresql"],
+        port=database.port or DEFAULT_PORTS[database.engine],
         database=database.database,
         tls=database.tls.mode if database.tls else "VerifyFull",
     )

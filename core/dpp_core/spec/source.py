@@ -22,7 +22,7 @@ from dpp_core.spec.fields import (
 )
 
 Engine = Literal["postgresql", "sqlite", "mysql", "mariadb", "mssql", "oracle", "db2", "hana"]
-ENGINES_READY: tuple[Engine, ...] = ("postgresql", "sqlite")
+ENGINES_READY: tuple[Engine, ...] = ("postgresql", "sqlite", "mysql", "mariadb")
 
 BaseUrl = Annotated[
     str,
@@ -49,8 +49,8 @@ class DatabaseSourceSpec(Closed):
     """A database to read from."""
 
     engine: Engine = Field(
-        description="The database's kind. postgresql and sqlite are read today; the others are "
-        "not supported yet."
+        description="The database's kind. postgresql, mysql, mariadb and sqlite are read today; "
+        "the others are not supported yet."
     )
     host: Host | None = Field(
         default=None,
@@ -70,10 +70,10 @@ class DatabaseSourceSpec(Closed):
     RULES: ClassVar[tuple[Rule, ...]] = (
         build_not_yet(
             "engine",
-            "an engine other than postgresql and sqlite",
+            "an engine other than postgresql, mysql, mariadb and sqlite",
             lambda db: db.engine in ENGINES_READY,
-            "self.engine in ['postgresql', 'sqlite']",
-            "Use postgresql or sqlite.",
+            "self.engine in ['postgresql', 'sqlite', 'mysql', 'mariadb']",
+            "Use postgresql, mysql, mariadb or sqlite.",
         ),
         Rule(
             "host",
