@@ -15,9 +15,10 @@ SOURCES := core operator extractor_image tests docs
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	--no-emit-package dpp-core
 PYTEST_ARGS ?=
+WORKERS ?= 2
 
 .PHONY: help setup bench-run bench-log check format format-check lint types contracts unit generated test model faults test-spark \
-	servers cluster-up cluster-shell cluster-down images e2e charts crds docs-reference demo dev-up dev-down lock clean
+	servers cluster-parts cluster-up cluster-shell cluster-down images e2e e2e-long charts crds docs-reference demo dev-up dev-down lock clean
 
 help: ## Print this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -50,10 +51,11 @@ contracts: setup ## Check which module may import which
 	@$(BIN)/lint-imports
 
 unit: setup ## Run the unit tests and the laws of the repository
-	@$(PY) -m pytest tests/unit tests/docs -q -m "not slow" $(PYTEST_ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal tests/unit tests/docs -q -m "not slow" $(PYTEST_ARGS)
 
-test: setup servers ## Set up everything that is missing and run every test
-	@$(PY) -m pytest -m "not spark and not cluster" $(PYTEST_ARGS)
+test: setup servers cluster-parts ## Set up everything that is missing and run every test, those on a real cluster last
+	@ended=0; $(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not spark and not cluster" $(PYTEST_ARGS) || ended=$$?; \
+		$(PY) -m pytest tests/cluster -m "not kind" $(PYTEST_ARGS) || ended=$$?; exit $$ended
 
 model: setup ## Go through every bounded world of the commit protocol, its mutants and 10,000 stories (half an hour); SEED=n tells one
 ifdef SEED
@@ -90,8 +92,10 @@ dev-up: setup servers ## Start PostgreSQL, S3, FerretDB and a Vault API server o
 dev-down: ## Stop what dev-up started
 	@$(PY) tests/support/dev.py down
 
-cluster-up: setup ## Start a real Kubernetes with one node in the background (needs root; cold about 15 minutes)
+cluster-parts: setup ## Install and build what the real cluster consists of (cold about 15 minutes; needs root for the node)
 	@$(PY) tests/support/cluster/setup.py
+
+cluster-up: setup cluster-parts ## Start a real Kubernetes with one node in the background (needs root)
 	@$(PY) tests/support/cluster/dev.py up
 
 cluster-shell: ## Open a shell with kubectl and helm leading to it
@@ -103,9 +107,12 @@ cluster-down: ## Stop what cluster-up started
 images: setup ## Build the two images with buildah (needs root); elsewhere use docker build
 	@$(PY) tests/support/cluster/images.py
 
-e2e: setup servers ## Run the tests on a real cluster alone
-	@$(PY) tests/support/cluster/setup.py
+e2e: setup servers cluster-parts ## Run the tests on a real cluster alone
 	@$(PY) -m pytest tests/cluster -m "not kind" $(PYTEST_ARGS)
+
+e2e-long: setup servers cluster-parts ## Tell its failures with the deadlines, back-off and tries of a real installation (an hour)
+	@DPP_E2E_LONG=1 $(PY) -m pytest tests/cluster/test_failures_node.py tests/cluster/test_failures_life_cycle.py \
+		-m "not kind" $(PYTEST_ARGS)
 
 charts: setup ## Generate the schemas of the charts' values
 	@$(PY) tests/support/chart_schema.py

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from cluster.trial import DX, RUNS, Trial, list_keys
+from cluster.trial import DX, RUNS, STORY_SECONDS, Trial, list_keys
 from servers.proxy import Mode
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(STORY_SECONDS)
 
 
 def hold(trial: Trial, **spec: Any) -> dict[str, Any]:
@@ -44,9 +44,9 @@ def killed(point: str, is_committed: bool, trial: Trial) -> None:
     ]
     trial.stage.credentials.change_pods(trial.tenant, patch=patch, first_try_only=True)
     trial.apply()
+    trial.cause_when_ended("137")
 
-    trial.wait(lambda: "RunRetried" in trial.list_events(), "the second try")
-    trial.keep("xrun Reconciling=True", "ResourcesExhausted", "RunRetried", "137")
+    trial.expect_retry("ResourcesExhausted", 28)  # whoever killed it, more memory is tried once
     trial.wait_success()
     runs = trial.list(RUNS)
     outcomes = {unit["name"]: unit["outcome"] for unit in runs[0]["status"]["units"]}
@@ -108,10 +108,9 @@ def job_late(trial: Trial) -> None:
     )
     trial.cause()
 
-    trial.wait(lambda: "RunRetried" in trial.list_events(), "the end of the first try")
+    trial.expect_retry("DeadlineExceeded", 75)
     messages = [each["message"] for each in trial.list("events") if each["reason"] == "RunRetried"]
     assert "time was over" in messages[0]
-    trial.keep("xrun Reconciling=True", "DeadlineExceeded", "RunRetried", "75")
     release(trial)
     trial.wait_success()
 

@@ -11,11 +11,11 @@ import pytest
 
 from cluster.credentials import AWAY_LABEL
 from cluster.kubectl import RefusedError
-from cluster.trial import Trial, list_keys
+from cluster.trial import STORY_SECONDS, Trial, list_keys
 from servers.careless_s3 import open_careless_s3
 from servers.proxy import Mode
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(STORY_SECONDS)
 TMP_EMPTY_DIR = "/spec/volumes/1/emptyDir"
 EXTRACTOR = "/spec/containers/0"
 
@@ -75,7 +75,8 @@ def vault_down(trial: Trial) -> None:
     stage.credentials.change_pods(trial.tenant, vault_address=address)
     trial.apply()
 
-    trial.expect("LastRunSucceeded", "False", "CredentialsUnavailable", "RunFailed", 30)
+    trial.expect_retry("CredentialsUnavailable", 30)
+    trial.expect_end("LastRunSucceeded", "False", "CredentialsUnavailable", "RunFailed", 30)
     proxy.mode = Mode.PASS
     trial.wait_success()
 
@@ -140,18 +141,21 @@ def wrong_password(trial: Trial) -> None:
 
 def source_down(trial: Trial) -> None:
     trial.stage.source.mode = Mode.REFUSE
-    trial.apply(run={"attempts": 1})
+    trial.apply(run={"attempts": 3})
 
-    trial.expect("SourceReachable", "False", "SourceUnreachable", "RunFailed", 23)
+    trial.expect_retry("SourceUnreachable", 23)
+    trial.wait_condition("SourceReachable", "False", "SourceUnreachable", seconds=10)
+    trial.expect_end("SourceReachable", "False", "SourceUnreachable", "RunFailed", 23)
     trial.stage.source.mode = Mode.PASS
     trial.wait_success()
 
 
 def bucket_down(trial: Trial) -> None:
     trial.stage.store_proxy.mode = Mode.REFUSE
-    trial.apply(run={"attempts": 1})
+    trial.apply(run={"attempts": 3})
 
-    trial.expect("LastRunSucceeded", "False", "DestinationUnavailable", "RunFailed", 26)
+    trial.expect_retry("DestinationUnavailable", 26)
+    trial.expect_end("LastRunSucceeded", "False", "DestinationUnavailable", "RunFailed", 26)
     trial.stage.store_proxy.mode = Mode.PASS
     trial.wait_success()
 
@@ -177,7 +181,8 @@ def careless_bucket(trial: Trial) -> None:
 def memory_short(trial: Trial) -> None:
     trial.apply(run={"size": "Medium"})
 
-    trial.expect("LastRunSucceeded", "False", "ResourcesExhausted", "RunRetried", 28)
+    trial.expect_retry("ResourcesExhausted", 28)
+    trial.expect_end("LastRunSucceeded", "False", "ResourcesExhausted", "RunFailed", 28)
     limits = [_get_extractor(job)["resources"]["limits"]["memory"] for job in trial.list("jobs")]
     assert sorted(limits) == ["24Mi", "48Mi"]
     trial.ask_again("larger", run={"size": "Small"})
@@ -207,11 +212,25 @@ def memory_volume_full(trial: Trial) -> None:
     _fill(trial, pod, 600)
     trial.stage.source.mode = Mode.PASS
 
-    trial.wait(lambda: "RunRetried" in trial.list_events(), "the second try")
-    trial.keep("xrun Reconciling=True", "ResourcesExhausted", "RunRetried", "28")
+    trial.expect_retry("ResourcesExhausted", 28)
     trial.wait_success()
     limits = [_get_extractor(job)["resources"]["limits"]["memory"] for job in trial.list("jobs")]
     assert set(limits) == {"512Mi", "1Gi"}
+
+
+def memory_volume_with_a_limit_full(trial: Trial) -> None:
+    """A volume of memory with a limit of its own has no space left long before the container's limit."""
+    memory = {"medium": "Memory", "sizeLimit": "8Mi"}
+    patch = [{"op": "replace", "path": TMP_EMPTY_DIR, "value": memory}]
+    trial.stage.credentials.change_pods(trial.tenant, patch=patch, first_try_only=True)
+    trial.stage.source.mode = Mode.HOLD
+    trial.apply(run={"size": "Small"})
+    _fill(trial, trial.wait_running(), 16)
+    trial.cause()
+    trial.stage.source.mode = Mode.PASS
+
+    trial.expect_retry("ResourcesExhausted", 28)
+    trial.wait_success()
 
 
 def _get_extractor(job: dict[str, Any]) -> dict[str, Any]:
@@ -235,6 +254,7 @@ STORIES = {
     "volume over its limit": volume_over_its_limit,
     "path denied": path_denied,
     "memory volume full": memory_volume_full,
+    "memory volume's own limit": memory_volume_with_a_limit_full,
     "Vault role unknown": role_unknown,
     "account not bound": account_not_bound,
     "Vault down": vault_down,

@@ -6,6 +6,7 @@ process of this machine with the rights of the chart, but in the first test, whe
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,36 @@ def test_direct_delivery_logs_in_with_the_pods_own_token(stage: Stage, begin: Be
     assert count_rows(stage, "orders") == ORDERS
     pod = stage.cluster.kubectl.list("pods", stage.tenant)[0]
     assert "initContainers" not in pod["spec"]
+
+
+def test_tables_are_looked_after_by_a_pod_of_the_smallest_size(stage: Stage, begin: Begin) -> None:
+    begin()
+    apply(stage, run={"size": "Small"})
+    wait_condition(stage, "LastRunSucceeded", "True")
+    run = {
+        "apiVersion": "extraction.dpp.dev/v1alpha1",
+        "kind": "ExtractionRun",
+        "metadata": {"name": "upkeep", "namespace": stage.tenant},
+        "spec": {
+            "extraction": stage.tenant,
+            "type": "Maintain",
+            "createdAt": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    }
+
+    stage.cluster.kubectl.apply(run)
+
+    kubectl = stage.cluster.kubectl
+    ended = wait_for(
+        lambda: (
+            (status := kubectl.get("xrun", "upkeep", stage.tenant).get("status", {})).get("outcome")
+            and status
+        ),
+        "the end of the upkeep",
+        TOLD_WITHIN_SECONDS,
+    )
+    assert (ended["outcome"], ended["exitCode"]) == ("Succeeded", 0), ended
+    assert count_rows(stage, "orders") == ORDERS
 
 
 def test_a_cancelled_run_stops_its_pod(stage: Stage, begin: Begin) -> None:

@@ -30,6 +30,7 @@ COMMIT_RESERVE: Final = timedelta(seconds=60)
 OLD_PART: Final = timedelta(hours=24)
 """Older parts may have met a foreign vacuum; they are looked at before the PUT."""
 _DELETING: Final = frozenset({"DELETE", "UPDATE", "MERGE"})
+_REPLACING: Final = frozenset({"replace", "reset"})
 _RESTORING: Final = frozenset({"RESTORE"})
 
 Metadata = Literal["none", "same", "moved", "foreign"]
@@ -219,9 +220,14 @@ def judge(attempt: Attempt, seen: Seen) -> Verdict:
     if seen.lane:
         return Verdict.NEXT
     verdict = judge_foreign(seen)
-    if verdict is Verdict.NEXT and seen.metadata == "moved" and attempt.has_metadata:
+    if verdict is Verdict.NEXT and seen.metadata == "moved" and _writes_columns(attempt):
         return Verdict.COLUMNS_MOVED
     return verdict
+
+
+def _writes_columns(attempt: Attempt) -> bool:
+    """Say whether a commit says what the columns are: a Replace has only its own, whatever the table had."""
+    return attempt.has_metadata or attempt.kind in _REPLACING
 
 
 def judge_foreign(seen: Seen) -> Verdict:

@@ -8,13 +8,11 @@ can be half a commit, so ending it at any moment is safe. The same work twice is
 import contextlib
 import json
 import math
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final
 
 from dpp_core.errors import (
@@ -31,6 +29,7 @@ from dpp_core.errors import (
 from dpp_core.names import Reason
 from dpp_core.redaction import redact
 from dpp_extractor.upkeep.place import Place
+from dpp_extractor.upkeep.room import find_room, read_limit, read_resident
 
 MODULE: Final = "dpp_extractor.upkeep.work"
 _FAILED: Final = 3
@@ -127,24 +126,15 @@ def _start(bounds: Bounds) -> "subprocess.Popen[str]":
 def _check(bounds: Bounds, name: str, pid: int, left_seconds: float) -> None:
     if bounds.is_stopped():
         raise StoppedError(f"{name} was stopped; what was committed stays.")
-    if _read_resident_bytes(pid) > bounds.memory_bytes:
+    room = find_room(read_limit(), read_resident())
+    most = bounds.memory_bytes if room is None else min(bounds.memory_bytes, room)
+    if read_resident(pid) > most:
         raise ResourcesError(
-            f"{name} took more than {bounds.memory_bytes >> 20} MiB and was ended.",
+            f"{name} took more than {most >> 20} MiB and was ended.",
             fix="Give it more memory; the table is as it was.",
         )
     if left_seconds <= 0:
         raise DeadlineError(f"{name} took longer than {bounds.seconds:g} s and was ended.")
-
-
-def _read_resident_bytes(pid: int) -> int:
-    """Read what a process really holds; 0 where the system does not tell. Limits on addresses will
-    not do: hundreds of threads reserve gigabytes and use little of them.
-    """
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * resource.getpagesize()
 
 
 def _read_answer(work: Work, code: int, stdout: str, stderr: str) -> dict[str, Any]:

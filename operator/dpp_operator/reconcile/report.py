@@ -136,6 +136,16 @@ def _read_signs(name: str, run: RunStatus) -> dict[Condition, Verdict]:
     return signs
 
 
+def read_failed_try(run: RunStatus | None) -> dict[Condition, Verdict]:
+    """Read what a try that failed tells while the run waits for the next one: nobody waits for the last to know."""
+    if run is None or run.outcome is not None or not run.exit_code or run.reason is None:
+        return {}
+    if run.reason is Reason.RUN_UNDER_WAY:
+        return {}
+    told = false(run.reason, run.message)
+    return dict.fromkeys(_TELLS_OF.get(run.exit_code, ()), told)
+
+
 def _name(unit: object) -> str:
     return f"dataset {getattr(unit, 'name', '')}"
 

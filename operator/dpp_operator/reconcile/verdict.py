@@ -22,7 +22,7 @@ from dpp_operator.reconcile.conditions import (
 )
 from dpp_operator.reconcile.ending import Step
 from dpp_operator.reconcile.facts import Accepted, Note, Observed
-from dpp_operator.reconcile.report import Standing
+from dpp_operator.reconcile.report import Standing, read_failed_try
 from dpp_operator.reconcile.turn import Turn, is_suspended
 
 STALLING_CODES: Final = (20, 21, 22, 29)
@@ -39,7 +39,8 @@ def build_status(
 ) -> ExtractionStatus:
     """Build the whole status; equal to the one before when nothing has changed."""
     status = standing.status
-    verdicts = {**standing.verdicts, **_judge(accepted, standing, turn, now)}
+    tried = read_failed_try(turn.current.status if turn.current else None)
+    verdicts = {**standing.verdicts, **tried, **_judge(accepted, standing, turn, now)}
     database = accepted.extraction and accepted.extraction.spec.source.database
     return status.model_copy(
         update={

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from servers.process import CACHE, ServerMissingError
+from servers.process import CACHE, MachineLacksError, ServerMissingError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SUITE = "bookworm"
@@ -110,10 +110,12 @@ def build_image(image: Image) -> Build:
 
 
 def _check_machine() -> None:
+    if os.geteuid() != 0:
+        raise MachineLacksError("building images needs root; elsewhere `docker build` makes them")
     missing = [name for name in COMMANDS if shutil.which(name) is None]
-    if os.geteuid() != 0 or missing:
+    if missing:
         raise ServerMissingError(
-            "building images needs root and Debian's packages buildah and debootstrap"
+            f"building images needs Debian's packages buildah and debootstrap; missing: {missing}"
         )
 
 

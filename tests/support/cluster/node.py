@@ -36,6 +36,7 @@ from cluster.node_files import (
 from servers.process import (
     CACHE,
     HOST,
+    MachineLacksError,
     Server,
     ServerMissingError,
     ServerStartError,
@@ -49,6 +50,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 COMPONENTS = (
     *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "node", "injector"),
 )
+NAMESPACES = ("--pid", "--net", "--mount", "--ipc", "--uts", "--fork")
 COMMANDS = ("containerd", "ctr", "runc", "nft", "ip", "unshare")
 MISSING_COMMANDS = (
     "needs the commands {names}; as root run `make cluster-up`, or `apt-get install containerd runc "
@@ -134,10 +136,17 @@ def remove_dead_cgroups() -> None:
 
 def _check_machine() -> None:
     if os.geteuid() != 0 or sys.platform != "linux":
-        raise ServerMissingError("the cluster's node needs root on Linux; the rest runs without")
+        raise MachineLacksError("the cluster's node needs root on Linux; the rest runs without")
     missing = [name for name in COMMANDS if shutil.which(name) is None]
     if missing:
         raise ServerMissingError(MISSING_COMMANDS.format(names=", ".join(missing)))
+    trial = subprocess.run(
+        [*("unshare", *NAMESPACES), "true"], capture_output=True, text=True, check=False
+    )
+    if trial.returncode != 0:
+        raise MachineLacksError(
+            f"the cluster's node needs namespaces of its own: {trial.stderr.strip()}; the rest runs without"
+        )
 
 
 def _found_node(owner_pid: int | None) -> tuple[Layout, Server]:
@@ -170,7 +179,7 @@ def _start_keeper(layout: Layout, owner_pid: int | None) -> Server:
     keeper = Server(
         name="node",
         command=[
-            *("unshare", "--pid", "--net", "--mount", "--ipc", "--uts", "--fork"),
+            *("unshare", *NAMESPACES),
             *("--kill-child=KILL", "--mount-proc", "--propagation=private"),
             *(sys.executable, str(Path(__file__).with_name("node_init.py")), str(layout.folder)),
         ],

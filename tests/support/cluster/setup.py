@@ -1,8 +1,8 @@
 """Bring what a cluster consists of: Debian's packages, Kubernetes' binaries, the product's images.
 
 `make cluster-up`, `make e2e` and `make test` run it. It says at once what it will install and build
-and how long that takes; what is there already costs nothing. Without root or Go it says what is
-left out, and the tests that need it are skipped with the same reason.
+and how long that takes; what is there already costs nothing. Without root only what the API alone
+needs is built; without Go nothing is. The tests that need the rest are skipped and say why.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from build import Step, carry_out
-from cluster.binaries import ALL_RECIPES
+from cluster.binaries import ALL_RECIPES, API_RECIPES, HELM
 from cluster.images import IMAGES, build_image
 from servers.built import build
 from servers.process import CACHE, ServerMissingError
@@ -34,7 +34,10 @@ PACKAGES = {
 
 def main(arguments: list[str]) -> int:
     """Bring what is missing (`--no-images`: without images); 1 when that failed and had to be."""
-    steps = list_missing(with_images="--no-images" not in arguments)
+    is_root = os.geteuid() == 0
+    if not is_root:
+        print("cluster: its node and the images need root, so only the API is built", flush=True)
+    steps = list_missing(with_node=is_root, with_images="--no-images" not in arguments)
     if not steps:
         print("cluster: all there")
         return 0
@@ -46,19 +49,20 @@ def main(arguments: list[str]) -> int:
     return 1 if failed and os.environ.get("DPP_REQUIRE_SERVERS") == "1" else 0
 
 
-def list_missing(with_images: bool) -> list[Step]:
+def list_missing(with_node: bool, with_images: bool) -> list[Step]:
     """Name what has to be installed or built on this machine, in order."""
     steps = []
     packages = [package for command, package in PACKAGES.items() if shutil.which(command) is None]
-    if packages:
+    recipes = ALL_RECIPES if with_node else (*API_RECIPES, HELM)
+    if packages and with_node:
         label = f"install {' '.join(packages)} with apt-get"
         steps.append(Step(label, 30, partial(_install, packages)))
     steps.extend(
         Step(f"build {recipe.binary.parent.name}", recipe.cold_seconds, partial(build, recipe))
-        for recipe in ALL_RECIPES
+        for recipe in recipes
         if not recipe.binary.exists()
     )
-    if with_images:
+    if with_images and with_node:
         steps.extend(
             Step(f"build the image of the {image.name}", 120, partial(build_image, image))
             for image in IMAGES
@@ -68,8 +72,8 @@ def list_missing(with_images: bool) -> list[Step]:
 
 
 def _install(packages: list[str]) -> None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise ServerMissingError("needs root and apt-get")
+    if shutil.which("apt-get") is None:
+        raise ServerMissingError("needs apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (
         ["update", "-qq"],

@@ -5,6 +5,7 @@ runs them side by side, and a test asks for the end of one. What was told, and a
 """
 
 import contextlib
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,11 @@ GROUPS = {
     "events": "api/v1",
 }
 TOLD_WITHIN_SECONDS = 130
+IS_LONG = os.environ.get("DPP_E2E_LONG") == "1"
+"""Deadlines, back-off and tries as an installation has them by default (`make e2e-long`), not the tests' short ones."""
+PATIENCE_SECONDS = 1500 if IS_LONG else TOLD_WITHIN_SECONDS
+"""How long an end is waited for, of which nobody says when it comes."""
+STORY_SECONDS = 3600 if IS_LONG else 600
 LOOK_EVERY_SECONDS = 0.5
 AT_ONCE = 6
 SIZES = {
@@ -79,7 +85,7 @@ class Trial:
         self.spec |= spec
         thing = self.stage.build_extraction()
         thing["spec"]["destination"] = {"profile": name_profile(self.tenant)}
-        thing["spec"]["run"] = {"attempts": 2}
+        thing["spec"]["run"] = {} if IS_LONG else {"attempts": 2}
         thing["spec"] |= self.spec
         self.stage.cluster.kubectl.apply(thing)
 
@@ -107,7 +113,7 @@ class Trial:
         conditions = self.read_status(name).get("conditions", ())
         return next((each for each in conditions if each["type"] == kind), {})
 
-    def wait(self, look: Callable[[], Any], what: str, seconds: float = 130) -> Any:
+    def wait(self, look: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
         return wait_for(look, f"{self.name}: {what}", seconds, LOOK_EVERY_SECONDS)
 
     def wait_condition(
@@ -131,14 +137,48 @@ class Trial:
         self.keep(f"{kind}={status}", reason, event, code)
         return found
 
+    def expect_end(self, kind: str, status: str, reason: str, event: str, code: int) -> None:
+        """Wait for what the last try ends with; it was told in time before, and back-off lies between."""
+        self.wait_condition(kind, status, reason, PATIENCE_SECONDS)
+        self._assert_told(event, code)
+
     def keep(self, condition: str, reason: str, event: str, code: int | str = "") -> None:
         """Keep what was told just now, in time; its Event and code must be there too."""
         seconds = time.monotonic() - self.began
         assert seconds <= TOLD_WITHIN_SECONDS, f"told after {seconds:.0f} s"
+        self._assert_told(event, code)
+        self.told.append(Told(self.name, condition, reason, event, str(code), seconds))
+
+    def _assert_told(self, event: str, code: int | str) -> None:
         self.wait(lambda: event in self.list_events(), f"the event {event}", 10)
         if isinstance(code, int):
             self.wait(lambda: code in self.list_codes(), f"the exit code {code}", 10)
-        self.told.append(Told(self.name, condition, reason, event, str(code), seconds))
+
+    def expect_retry(self, reason: str, code: int) -> None:
+        """Wait until a run's status and an Event tell that a try ended with this reason and code and is made again."""
+
+        def look() -> bool:
+            runs = [run.get("status", {}) for run in self.list(RUNS)]
+            return any(_is_retried(run, reason, code) for run in runs)
+
+        self.wait(look, f"another try after {reason} and {code}", TOLD_WITHIN_SECONDS)
+        self.keep("xrun Reconciling=True", reason, "RunRetried", code)
+        told = [each["message"] for each in self.list("events") if each["reason"] == "RunRetried"]
+        assert any(f"ended with {code}," in message for message in told), told
+
+    def cause_when_ended(self, how: str) -> None:
+        """Wait until a pod's extractor ended in this way, and count the seconds from here."""
+        self.wait(lambda: how in self.list_ends(), f"a container that ended by {how}")
+        self.cause()
+
+    def list_ends(self) -> set[str]:
+        """List how the extractors of the tenant's pods ended: the node's reasons and codes."""
+        states = [
+            each.get("state", {}).get("terminated") or {}
+            for pod in self.list("pods")
+            for each in pod["status"].get("containerStatuses", ())
+        ]
+        return {str(state.get(name)) for state in states for name in ("reason", "exitCode")}
 
     def list_events(self) -> set[str]:
         return {each["reason"] for each in self.list("events")}
@@ -164,7 +204,7 @@ class Trial:
         self.wait(look, f"the end of the run {text!r}")
         self.assert_equal()
 
-    def wait_success(self, seconds: float = TOLD_WITHIN_SECONDS) -> None:
+    def wait_success(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait for a good end, and hold the tables against the source."""
         self.wait_condition("LastRunSucceeded", "True", seconds=seconds)
         self.assert_equal()
@@ -186,6 +226,12 @@ def _is_running(pod: Mapping[str, Any]) -> bool:
     return (
         any("running" in state for state in states) and "deletionTimestamp" not in pod["metadata"]
     )
+
+
+def _is_retried(status: Mapping[str, Any], reason: str, code: int) -> bool:
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
+    told = (conditions.get("Reconciling"), status.get("reason"), status.get("exitCode"))
+    return told == ("True", reason, code)
 
 
 Story = Callable[[Trial], None]
@@ -228,6 +274,8 @@ def start_for(stages: Sequence[Stage], image: str) -> OperatorProcess:
         "defaults": {"sizes": SIZES},
         "backoff": {"baseSeconds": 1, "mostSeconds": 120},
     }
+    if IS_LONG:
+        del policy["startDeadlineSeconds"], policy["backoff"]
     namespaces = ",".join(stage.tenant for stage in stages)
     kubeconfig = install_account(stages[0].cluster.plane)
     return start_operator(kubeconfig, policy, DPP_NAMESPACES=namespaces)

@@ -185,7 +185,8 @@ def _problem(log: Log, entry: Entry, is_content_wrong: bool, logs: list[Log]) ->
     if log.trouble >= 0 and (entry.kind != "reset" or base is None or base.version < log.trouble):
         return f"a commit was put upon the stranger's {log.entries[log.trouble].action}"
     strangers = log.actions_after(base.version) if base is not None else []
-    if entry.has_metadata and Action.MOVED_METADATA in strangers:
+    writes_columns = entry.has_metadata or entry.kind in ("replace", "reset")
+    if writes_columns and Action.MOVED_METADATA in strangers:
         return "columns that a stranger had moved were written over"
     if is_content_wrong:
         return "the table is not what its commits say: stale or lost rows"

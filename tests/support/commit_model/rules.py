@@ -116,9 +116,14 @@ _PATCHES: Final = {
         "lanes",
     ),
     "moved columns are written over": (
-        'seen.metadata == "moved" and attempt.has_metadata',
+        'seen.metadata == "moved" and _writes_columns(attempt)',
         "False",
         "append",
+    ),
+    "moved columns are written over by a Replace": (
+        "attempt.has_metadata or attempt.kind in _REPLACING",
+        "attempt.has_metadata",
+        "replace",
     ),
 }
 """Mutants of the step function: what is replaced, by what, and the scenario whose search must find it."""

@@ -25,13 +25,15 @@ MOMENTS: Final = ("between", "heads_read", "parts_done", "commit_sent")
 DURING: Final = MOMENTS[1:]
 REFUSED_CODE: Final = 29
 BLOCKED_CODE: Final = 25
+OVERTAKEN_CODE: Final = 75
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What comes of an act. `reason` empty = built on. `is_healed` = a reset makes the table ours again.
 
-    `blocks_next`: a run that is under way goes on, and the next one asks a person (exit 25).
+    `blocks_next`: a run that is under way goes on, or ends with 75 when it would write over the columns, and the next
+    one asks a person (exit 25).
     """
 
     act: Act
@@ -121,8 +123,10 @@ def try_act(ground: Ground, name: str, mode: Mode, moment: str) -> Case:
 def _act(story: _Story, moment: str) -> None:
     """Let the stranger in, and have the run end as its rule says."""
     codes = (REFUSED_CODE,) if story.rule.reason else (0,)
-    if moment == "between" and story.rule.blocks_next:
+    if story.rule.blocks_next and moment == "between":
         codes = (BLOCKED_CODE,)
+    elif story.rule.blocks_next and story.dataset == MODES["Replace"]:
+        codes = (OVERTAKEN_CODE,)
     if moment == "between":
         _let_in(story)
         story.run(*codes, reason=story.rule.reason)

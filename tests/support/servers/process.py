@@ -29,6 +29,10 @@ class ServerMissingError(Exception):
     """A server cannot be had on this machine; the message says why and what would help."""
 
 
+class MachineLacksError(ServerMissingError):
+    """This machine has not the rights that a server needs; its tests are skipped with the reason wherever they run."""
+
+
 class ServerStartError(Exception):
     """A server did not come up; the message carries the end of its log."""
 

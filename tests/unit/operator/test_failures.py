@@ -80,6 +80,29 @@ def test_a_killed_container_gets_one_try_with_more_memory(code: int, reason: str
     assert world.runs[0]["status"]["exitCode"] == 28
 
 
+def test_the_first_failed_try_tells_what_is_wrong_while_the_next_is_waited_for() -> None:
+    world = begin(run={"attempts": 3})
+
+    world.end_job(23)
+    world.step()
+
+    assert world.runs[0].get("status", {}).get("outcome") is None
+    assert world.condition("SourceReachable")["status"] == "False"
+    assert "the next is at" in world.condition("SourceReachable")["message"]
+    assert world.condition("LastRunSucceeded")["status"] == "Unknown"
+
+
+def test_a_try_that_reaches_the_source_takes_it_back() -> None:
+    world = begin(run={"attempts": 3})
+    world.end_job(23)
+    world.wait(minutes=3, until=lambda: len(world.jobs) == 2)
+
+    world.end_job()
+    world.step()
+
+    assert world.condition("SourceReachable")["status"] == "True"
+
+
 def find_memory(job: dict[str, Any]) -> str:
     container = job["spec"]["template"]["spec"]["containers"][0]
     return str(container["resources"]["limits"]["memory"])

@@ -199,6 +199,19 @@ def test_columns_moved_on_both_sides_mean_another_try():
     assert verdict_after(with_metadata, UNKNOWN, moved) is Verdict.COLUMNS_MOVED
 
 
+@pytest.mark.parametrize("kind", ["replace", "reset"])
+def test_a_commit_of_the_whole_does_not_write_over_columns_that_moved(kind: str):
+    moved = Found(replace(APPEND, metadata="moved"))
+
+    assert verdict_after(replace(ATTEMPT, kind=kind), UNKNOWN, moved) is Verdict.COLUMNS_MOVED
+
+
+def test_an_append_takes_over_columns_that_moved():
+    moved = Found(replace(APPEND, metadata="moved"))
+
+    assert drive(ATTEMPT, UNKNOWN, moved, ABSENT)[1] == PutCommit(11, 10)
+
+
 def test_metadata_on_both_sides_without_moved_columns_is_built_on():
     same = Found(replace(APPEND, metadata="same"))
     with_metadata = replace(ATTEMPT, has_metadata=True)
