@@ -1,11 +1,12 @@
 """Failures of a real MariaDB: each ends with its exit code, its reason and what to do next."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dpp_core.errors import DppError
+from dpp_core.errors import DppError, TemporaryFailure
 from dpp_core.handover import Unit
 from dpp_core.names import Reason
 from dpp_extractor.extract.database.engine import open_database
@@ -178,17 +179,15 @@ def test_rows_that_vanish_from_under_the_snapshot_are_not_taken_for_deleted(
     assert refused.value.exit_code in codes
 
 
-def test_a_column_added_before_the_read_does_not_disturb_it(schema: Schema) -> None:
+def test_a_column_added_before_the_read_costs_no_row(schema: Schema) -> None:
     schema.execute("CREATE TABLE t (id INT); INSERT INTO t VALUES (1), (2)")
     with view_of(schema) as view:
         table = view.describe(T)
         schema.execute("ALTER TABLE t ADD COLUMN note TEXT, ALGORITHM = INSTANT")
-        try:
+        rows: list[dict[str, Any]] | None = None
+        with suppress(TemporaryFailure):
             rows = [row for b in view.read(table, None, None) for row in b.rows.to_pylist()]
-        except DppError as error:
-            assert error.exit_code == 75
-        else:
-            assert rows == [{"id": 1}, {"id": 2}]
+    assert rows in (None, [{"id": 1}, {"id": 2}])
 
 
 @pytest.mark.parametrize("command", ["KILL", "KILL QUERY"])
