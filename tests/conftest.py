@@ -20,6 +20,7 @@ from cluster.control_plane import Api, ForeignApi, start_control_plane
 from cluster.kubectl import Kubectl
 from cluster.node import Cluster, start_cluster
 from servers.ferret import Ferret, start_ferret
+from servers.mariadb import MariaDb, Schema, start_mariadb
 from servers.postgres import Database, Postgres, start_postgres
 from servers.process import MachineLacksError, Server, ServerMissingError, sweep
 from servers.s3 import S3Server, start_s3
@@ -89,6 +90,21 @@ def database(postgres: Postgres) -> Iterator[Database]:
     yield fresh
     postgres.server.start()
     postgres.drop_database(fresh)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """Give a real MariaDB; see `servers.mariadb.MariaDb`."""
+    yield from _serve(start_mariadb)
+
+
+@pytest.fixture
+def schema(mariadb: MariaDb) -> Iterator[Schema]:
+    """Give a fresh, empty MariaDB database as its owner sees it; dropped after the test."""
+    fresh = mariadb.create_schema()
+    yield fresh
+    mariadb.server.start()
+    mariadb.drop_schema(fresh)
 
 
 @pytest.fixture(scope="session")

@@ -41,8 +41,10 @@ ENGINES: Final[tuple[EngineRow, ...]] = (
     EngineRow(
         "sqlite", "SQLite", "read", "sqlite3", None, "BEGIN IMMEDIATE", "write access to the file"
     ),
-    EngineRow("mysql", "MySQL", "planned", "PyMySQL", 3306, "INNODB_TRX", "PROCESS"),
-    EngineRow("mariadb", "MariaDB", "planned", "PyMySQL", 3306, "INNODB_TRX", "PROCESS"),
+    EngineRow(
+        "mysql", "MySQL (tried on MariaDB only)", "read", "PyMySQL", 3306, "INNODB_TRX", "PROCESS"
+    ),
+    EngineRow("mariadb", "MariaDB", "read", "PyMySQL", 3306, "INNODB_TRX", "PROCESS"),
     EngineRow(
         "mssql",
         "Microsoft SQL Server",

@@ -77,7 +77,7 @@ class Unit(_Document):
 class DatabaseSource(_Document):
     """A resolved database source; for sqlite `database` is the file's path and `host` is empty."""
 
-    engine: Literal["postgresql", "sqlite"]
+    engine: Literal["postgresql", "sqlite", "mysql", "mariadb"]
     host: str = ""
     port: int | None = None
     database: str

@@ -218,7 +218,7 @@ def _resolve_source(extraction: Extraction) -> DatabaseSource:
         )
     if database.engine == "sqlite":
         return DatabaseSource(engine="sqlite", database=database.database, tls="Disable")
-    if database.engine != "postgresql":
+    if database.engine not in ("postgresql", "mysql", "mariadb"):
         raise SpecError(
             f"engine {database.engine} is not supported yet.",
             reason=Reason.NOT_YET,
@@ -226,9 +226,9 @@ def _resolve_source(extraction: Extraction) -> DatabaseSource:
             fix=f"Use {say_ready('or')}.",
         )
     return DatabaseSource(
-        engine="postgresql",
+        engine=database.engine,
         host=database.host or "",
-        port=database.port or DEFAULT_PORTS["postgresql"],
+        port=database.port or DEFAULT_PORTS[database.engine],
         database=database.database,
         tls=database.tls.mode if database.tls else "VerifyFull",
     )

@@ -1,4 +1,4 @@
-"""What every source promises (`ports.Source`, `ports.Snapshot`), held against the fake, SQLite and PostgreSQL."""
+"""What every source promises (`ports.Source`, `ports.Snapshot`), held against each of them."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from dpp_extractor.extract.database.engine import open_database
 from dpp_extractor.extract.database.window import decide_window
 from dpp_extractor.ports import Snapshot, Source
 from fake_source import ORDERS, FakeSource, FakeTable, column
+from servers.mariadb import MariaDb, Schema
 from servers.postgres import Database, Postgres
 
 Row = dict[str, Any]
@@ -148,13 +149,51 @@ def _postgresql(owner: Database, reader: Database) -> Shop:
     return Shop(put=put, open=lambda: open_database(source, secret, run_id="r"), late=late)
 
 
-@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+def _mariadb(owner: Schema, reader: Schema) -> Shop:
+    instant = "TIMESTAMP(6) NULL"
+    owner.execute(f"CREATE TABLE orders ({COLUMNS.format(key='PRIMARY KEY', instant=instant)})")
+    owner.execute(f"CREATE TABLE loose ({COLUMNS.format(key='', instant=instant)})")
+
+    def insert(shop: Any, table: str, row: Row, at: str = "%s") -> None:
+        values: list[Any] = [row["id"], row["item"]]
+        if at == "%s":
+            stamp = row["updated_at"]
+            values.append(stamp and stamp.astimezone(UTC).replace(tzinfo=None))
+        shop.cursor().execute(f"REPLACE INTO {table} VALUES (%s, %s, {at})", values)
+
+    def connect(**options: Any) -> Any:
+        return owner.connect(init_command="SET time_zone = '+00:00'", **options)
+
+    def put(table: str, *rows: Row) -> None:
+        with connect() as shop:
+            for row in rows:
+                insert(shop, table, row)
+
+    @contextmanager
+    def late(table: str, row: Row) -> Iterator[None]:
+        with connect(autocommit=False) as shop:
+            insert(shop, table, row, at="NOW(6)")
+            yield
+            shop.commit()
+
+    source = DatabaseSource(
+        engine="mariadb", host=reader.host, port=reader.port, database=reader.name, tls="Disable"
+    )
+    secret = {"username": reader.user, "password": reader.password}
+    return Shop(put=put, open=lambda: open_database(source, secret, run_id="r"), late=late)
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql", "mariadb"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     """Give a shop in each source."""
     if request.param == "fake":
         return _fake()
     if request.param == "sqlite":
         return _sqlite(tmp_path)
+    if request.param == "mariadb":
+        maria: MariaDb = request.getfixturevalue("mariadb")
+        schema: Schema = request.getfixturevalue("schema")
+        return _mariadb(schema, maria.create_reader(schema, can_monitor=True))
     server: Postgres = request.getfixturevalue("postgres")
     owner: Database = request.getfixturevalue("database")
     return _postgresql(owner, server.create_reader(owner, can_monitor=True))

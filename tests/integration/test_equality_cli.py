@@ -7,12 +7,14 @@ from types import ModuleType
 import pytest
 
 from equality import READERS, Form, assert_table_equals
+from servers.mariadb import MariaDb
 from servers.postgres import Postgres
 from servers.s3 import S3Server
 from shops import (
     Extraction,
     Shop,
     make_extraction,
+    make_mariadb_shop,
     make_postgresql_shop,
     make_sqlite_shop,
     read_commits,
@@ -25,10 +27,14 @@ CUSTOMERS = {"name": "customers", "key": ["id"]}
 ORDERS = {"name": "orders", "key": ["no", "line"], "incremental": {"cursor": "updated_at"}}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     if request.param == "sqlite":
         return make_sqlite_shop(tmp_path)
+    if request.param == "mariadb":
+        mariadb: MariaDb = request.getfixturevalue("mariadb")
+        schema = request.getfixturevalue("schema")
+        return make_mariadb_shop(schema, mariadb.create_reader(schema, can_monitor=True))
     postgres: Postgres = request.getfixturevalue("postgres")
     owner = request.getfixturevalue("database")
     return make_postgresql_shop(owner, postgres.create_reader(owner, can_monitor=True))

@@ -1,4 +1,4 @@
-"""Install and build what the tests' servers need: PostgreSQL, the S3 server and FerretDB.
+"""Install and build what the tests' servers need: PostgreSQL, MariaDB, the S3 server and FerretDB.
 
 `make servers` runs it; `make test` runs that first. It says at once what it is going to do and how
 long that takes; what is there already costs nothing. Where something cannot be had it says why,
@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from servers.built import RECIPES_BUILT, build
+from servers.mariadb import find_mariadbd
 from servers.postgres import find_binaries
 from servers.process import CACHE, ServerMissingError, sweep
 
@@ -53,6 +54,10 @@ def list_missing() -> list[Step]:
     steps = []
     if find_binaries() is None:
         steps.append(Step("install PostgreSQL with apt-get", 30, _install_postgres))
+    if find_mariadbd() is None:
+        # the core package alone: it brings the programs and starts no server of its own
+        install = partial(_install, "mariadb-server-core")
+        steps.append(Step("install MariaDB with apt-get", 30, install))
     steps.extend(
         Step(f"build {recipe.binary.parent.name}", recipe.cold_seconds, partial(build, recipe))
         for recipe in RECIPES_BUILT
@@ -74,13 +79,22 @@ def carry_out(step: Step) -> bool:
 
 
 def _install_postgres() -> None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise ServerMissingError("needs root and apt-get; install the package `postgresql`")
+    _require_apt("postgresql")
     _decline_default_cluster()
+    _install("postgresql")
+
+
+def _require_apt(package: str) -> None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise ServerMissingError(f"needs root and apt-get; install the package `{package}`")
+
+
+def _install(package: str) -> None:
+    _require_apt(package)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (
         ["update", "-qq"],
-        ["install", "-qq", "-y", "--no-install-recommends", "postgresql"],
+        ["install", "-qq", "-y", "--no-install-recommends", package],
     ):
         ended = subprocess.run(
             ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False

@@ -161,6 +161,48 @@ def _single(number: float) -> float:
     return float(struct.unpack("f", struct.pack("f", number))[0])
 
 
+def mariadb_rows(connect: Callable[..., Any], table: str) -> list[Row]:
+    """Read a MariaDB table by the driver's own conversions.
+
+    As the table must hold them: unsigned 64 bits as decimals, a time as text with six digits, an
+    instant in UTC, a FLOAT with all its digits, a decimal of more than 38 digits as text.
+    """
+    with connect(init_command="SET time_zone = '+00:00'") as source, source.cursor() as cursor:
+        cursor.execute(
+            "SELECT column_name, column_type FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position",
+            [table],
+        )
+        declared = {str(name): str(kind) for name, kind in cursor.fetchall()}
+        forms = [
+            f"`{name}` * 1e0" if kind.startswith(("float", "double")) else f"`{name}`"
+            for name, kind in declared.items()
+        ]
+        cursor.execute(f"SELECT {', '.join(forms)} FROM `{table}`")
+        rows = cursor.fetchall()
+    return [
+        {
+            name: None if cell is None else _maria(cell, kind)
+            for (name, kind), cell in zip(declared.items(), row, strict=True)
+        }
+        for row in rows
+    ]
+
+
+def _maria(cell: Any, declared: str) -> Any:
+    if declared == "bigint(20) unsigned":
+        return Decimal(cell)
+    if declared.startswith("timestamp"):
+        return cell.replace(tzinfo=UTC)
+    if isinstance(cell, timedelta):
+        sign, microseconds = ("-", -cell) if cell < timedelta() else ("", cell)
+        seconds, rest = divmod(microseconds, timedelta(seconds=1))
+        minutes, second = divmod(seconds, 60)
+        return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{rest.microseconds:06d}"
+    wide = re.match(r"decimal\((\d+)", declared)
+    return format(cell, "f") if wide and int(wide[1]) > 38 else cell
+
+
 # --- forms and comparison ------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
-"""A small shop in a real database, PostgreSQL or SQLite, and the resource that reads it.
+"""A small shop in a real database, and the resource that reads it.
 
-Called by integration tests that run the real `dpp` command. Both shops have the same two tables:
+Called by integration tests that run the real `dpp` command. The shops have the same two tables:
 `customers`, read as a whole, with one column of every type; and `orders`, read incrementally.
 """
 
@@ -19,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from equality import Row, postgresql_rows, sqlite_rows
+from equality import Row, mariadb_rows, postgresql_rows, sqlite_rows
+from servers.mariadb import Schema
 from servers.postgres import Database
 
 DPP = Path(sys.executable).with_name("dpp")
@@ -63,6 +64,31 @@ CREATE TABLE orders (
     no INTEGER NOT NULL, line INTEGER NOT NULL, item TEXT NOT NULL, price DECIMAL(14,4),
     updated_at TIMESTAMP NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')),
     PRIMARY KEY (no, line));
+"""
+
+
+MARIADB = """
+CREATE TABLE customers (
+    id BIGINT PRIMARY KEY, name TEXT, `rank` SMALLINT UNSIGNED, credit DECIMAL(12,2),
+    exact DECIMAL(65,30), share FLOAT, weight DOUBLE, born DATE, seen TIMESTAMP(6) NULL,
+    booked DATETIME(6), opens TIME(6), ok TINYINT(1), serial BIGINT UNSIGNED, doc JSON,
+    photo BLOB, mood ENUM('content', 'furious'), code CHAR(5), city VARCHAR(20) CHARACTER SET latin1,
+    made YEAR, token UUID);
+INSERT INTO customers VALUES
+ (1, 'Müller & Söhne', 1, 12.30, 1234567890.123456789012345678901234567890, 0.1, 0.1, '2023-01-02',
+  '2025-03-30 01:30:00.123456', '2025-03-30 02:30:00', '08:15', 1, 18446744073709551615,
+  '{"a": [1, null, "ü"]}', x'00ff7f', 'content', 'DE', 'Köln €', 2026,
+  '6ba7b810-9dad-11d1-80b4-00c04fd430c8'),
+ (2, 'tab\t, "quote", \\\\ back\nline', 65535, -9999999999.99, 0, 1e-45, -1.5e308,
+  '0001-01-01', '1970-01-01 00:00:01', '9999-12-31 23:59:59.999999', '-838:59:59', 0,
+  9223372036854775808, '"text"', '', 'furious', 'Łódź', '', 1901, NULL),
+ (3, '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+  NULL, NULL, NULL),
+ (4, '\\\\N', 0, 0.01, 1e-20, 3.4028234e38, 5e-324, '9999-12-31', NOW(6), NOW(6), '00:00', 127, 0,
+  '[]', NULL, NULL, '', NULL, 0, NULL);
+CREATE TABLE orders (
+    no INT, line SMALLINT, item VARCHAR(200) NOT NULL, price DECIMAL(14,4),
+    updated_at TIMESTAMP(6) NOT NULL DEFAULT NOW(6), PRIMARY KEY (no, line));
 """
 
 
@@ -115,6 +141,27 @@ def make_postgresql_shop(owner: Database, reader: Database) -> Shop:
     )
 
 
+def make_mariadb_shop(owner: Schema, reader: Schema) -> Shop:
+    owner.execute("SET time_zone = '+00:00'; " + MARIADB)
+    return Shop(
+        engine="mariadb",
+        database={
+            "engine": "mariadb",
+            "host": reader.host,
+            "port": reader.port,
+            "database": reader.name,
+            "tls": {"mode": "Disable"},
+        },
+        environment={"DPP_SOURCE_USERNAME": reader.user, "DPP_SOURCE_PASSWORD": reader.password},
+        # else || would mean "or"
+        execute=lambda statements: owner.execute(
+            f"SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT'); {statements}"
+        ),
+        rows=lambda table: mariadb_rows(owner.connect, table),
+        now="NOW(6)",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """A shop, its resource in a file, and the folder its tables go to."""
@@ -141,10 +188,10 @@ class Extraction:
 
     def wait_for_lag(self) -> None:
         """Let the smallest lag pass, so that what was just stamped lies below the next `high`."""
-        if self.shop.engine == "postgresql":
-            time.sleep(1.3)
-        else:
+        if self.shop.engine == "sqlite":
             wait_for_the_next_second()
+        else:
+            time.sleep(1.3)
 
 
 def make_extraction(shop: Shop, folder: Path, datasets: Sequence[Mapping[str, Any]]) -> Extraction:

@@ -80,6 +80,22 @@ def test_sqlite_has_a_path_and_no_host() -> None:
     assert (request.source.host, request.hosts, request.credentials.path) == ("", (), "")
 
 
+@pytest.mark.parametrize("engine", ["mysql", "mariadb"])
+def test_a_server_without_a_port_is_reached_at_its_engines_usual_one(engine: str) -> None:
+    source = {
+        "erp": "generic-sql",
+        "database": {"engine": engine, "host": "erp", "database": "erp"},
+    }
+    policy = POLICY.model_copy(
+        update={"sources": POLICY.sources.model_copy(update={"engines": (engine,)})}
+    )
+    extraction = build(source=source)
+
+    request = resolve(extraction, policy, new_run(extraction, policy, NOW, "run-1"))
+
+    assert (request.source.engine, request.source.port) == (engine, 3306)
+
+
 def test_equal_arguments_give_equal_bytes_which_can_be_read_back() -> None:
     extraction, run = build(), build_run()
 

@@ -30,6 +30,17 @@ def open_database(
         with open_sqlite(source.database, limits, retrying) as opened:
             yield opened
         return
+    if source.engine in ("mysql", "mariadb"):
+        from dpp_extractor.extract.database.mysql.connect import open_session
+        from dpp_extractor.extract.database.mysql.snapshot import open_mysql
+
+        require_host(source.host, secret)
+        login = require_login(secret)
+        with open_mysql(
+            lambda: open_session(source, login, run_id, limits, ca_file), limits, retrying
+        ) as served:
+            yield served
+        return
     from dpp_extractor.extract.database.postgresql.connect import build_engine, open_connection
     from dpp_extractor.extract.database.postgresql.snapshot import PostgresSource
 
