@@ -1,5 +1,6 @@
 """MySQL rows without a server: cut off the wire, parsed a column at a time, bad values set aside."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -118,8 +119,10 @@ def test_a_value_that_does_not_fit_is_set_aside_with_its_whole_row(
         ("type", "v", "3"),
         ("type", "v", "77"),
     ]
-    assert raw.rejected[0].values == {"id": "3", "v": bad.decode("utf-8", "replace"), "photo": "00"}
-    assert bad.decode("utf-8", "replace") not in raw.rejected[0].detail
+    shown = bad.decode("utf-8", "backslashreplace")
+    assert raw.rejected[0].values == {"id": "3", "v": shown, "photo": "00"}
+    assert shown not in raw.rejected[0].detail
+    assert raw.nulled == {}
 
 
 def test_two_bad_cells_of_a_row_make_one_rejected_row() -> None:
@@ -129,3 +132,37 @@ def test_two_bad_cells_of_a_row_make_one_rejected_row() -> None:
 
     assert [row.column for row in raw.rejected] == ["a"]
     assert raw.rows.num_rows == 1
+
+
+@pytest.mark.parametrize(("arrow_type", "bad"), REFUSED, ids=[repr(case[1]) for case in REFUSED])
+def test_with_set_null_the_row_stays_and_the_value_is_counted(
+    arrow_type: pa.DataType, bad: bytes
+) -> None:
+    columns = [column(pa.int64(), "id"), replace(column(arrow_type), unfit="SetNull")]
+
+    raw = build_batch([[b"1", bad], [b"2", None], [b"3", bad]], columns)
+
+    assert raw.rejected == ()
+    assert raw.rows.to_pylist() == [{"id": n, "v": None} for n in (1, 2, 3)]
+    assert raw.nulled == {"v": 2}
+
+
+def test_a_value_of_a_row_that_leaves_for_another_is_not_counted_as_null() -> None:
+    nulled = replace(column(pa.date32(), "a"), unfit="SetNull")
+    failing = replace(column(pa.date32(), "b"), unfit="Fail")
+    bad, good = b"0000-00-00", b"2026-01-01"
+
+    raw = build_batch([[bad, bad], [bad, good]], [nulled, failing])
+
+    assert [row.column for row in raw.rejected] == ["b"]
+    assert raw.rows.to_pylist() == [{"a": None, "b": date(2026, 1, 1)}]
+    assert raw.nulled == {"a": 1}
+
+
+def test_a_column_that_shall_be_text_brings_the_servers_text_of_what_else_would_not_fit() -> None:
+    texts = [b"0000-00-00 00:00:00", b"2026-02-30 01:02:03.000004"]
+
+    raw = build_batch([[text] for text in texts], [column(pa.string())])
+
+    assert raw.rejected == ()
+    assert raw.rows.column(0).to_pylist() == [text.decode() for text in texts]

@@ -109,6 +109,32 @@ def test_every_type_has_its_home(
     assert (mapped.arrow_type, mapped.fidelity) == (arrow_type, fidelity)
 
 
+UNFIT = [
+    ("date", "", True),
+    ("datetime", "", True),
+    ("timestamp", "", True),
+    ("varchar", "utf8mb4", True),
+    ("enum", "utf8mb3", True),
+    ("text", "ascii", True),
+    ("varchar", "latin1", False),
+    ("uuid", "", False),
+    ("time", "", False),
+    ("decimal", "", False),
+    ("int", "", False),
+    ("double", "", False),
+    ("geometry", "", False),
+    ("blob", "", False),
+]
+
+
+@pytest.mark.parametrize(("name", "charset", "may_be_unfit"), UNFIT)
+def test_only_dates_and_texts_as_they_are_stored_may_not_fit(
+    name: str, charset: str, may_be_unfit: bool
+) -> None:
+    mapped = map_type(Shown(name, name, digits=9, charset=charset))
+    assert mapped.always_fits is not may_be_unfit
+
+
 @pytest.mark.parametrize(
     ("charset", "is_converted"),
     [("utf8mb4", False), ("utf8mb3", False), ("ascii", False), ("latin1", True), ("sjis", True)],

@@ -20,7 +20,7 @@ from dpp_core.names import Reason
 from dpp_extractor.batch import SourceColumn, SourceTable
 from dpp_extractor.extract.database.columns import name_nearest, select_table
 from dpp_extractor.extract.database.mysql.bounds import compile_statement
-from dpp_extractor.extract.database.mysql.connect import fetch, run, translate
+from dpp_extractor.extract.database.mysql.connect import fetch, quote_account, run, translate
 from dpp_extractor.extract.database.mysql.types import Forms, Shown, map_type
 from dpp_extractor.extract.database.query import Relation
 
@@ -58,7 +58,7 @@ WHERE table_schema = %s AND table_name = %s AND non_unique = 0
 ORDER BY index_name, seq_in_index
 """
 
-_KEEPS_KEYS: Final = frozenset({"innodb", "myisam", "aria", "memory", "rocksdb", "ndbcluster"})
+KEEPS_KEYS: Final = frozenset({"innodb", "myisam", "aria", "memory", "rocksdb", "ndbcluster"})
 """Engines that hold a unique key themselves; others only pass on what somebody else holds."""
 
 
@@ -92,10 +92,11 @@ def find_object(connection: Any, unit: Unit) -> Found:
             nullable=row[2] != "NO",
             fidelity=mapped[name or ""].fidelity,
             second_digits=mapped[name or ""].second_digits,
+            may_be_unfit=not mapped[name or ""].always_fits,
         )
         for name, *row in shown
     ]
-    keys = _unique_keys(connection, relation) if engine in _KEEPS_KEYS else []
+    keys = _unique_keys(connection, relation) if engine in KEEPS_KEYS else []
     table = select_table(unit, columns, keys)
     denied = {name for name, *row in shown if "select" not in (row[3] or "").split(",")}
     for column in table.columns:
@@ -118,9 +119,7 @@ def split_names(name: str, here: str) -> list[tuple[str, str]]:
 
 def build_grant(relation: Relation, login: str) -> str:
     """Write the statement that lets a user, named as `user@host`, read a table."""
-    user, _, host = login.rpartition("@")
-    account = "@".join("'" + part.replace("'", "''") + "'" for part in (user, host))
-    return f"GRANT SELECT ON {_quoted(relation)} TO {account};"
+    return f"GRANT SELECT ON {_quoted(relation)} TO {quote_account(login)};"
 
 
 def _quoted(relation: Relation) -> str:

@@ -24,6 +24,7 @@ from dpp_extractor.extract.database.mysql.connect import (
     fetch,
     fetch_named,
     fetch_pairs,
+    quote_account,
     run,
     translated,
 )
@@ -36,6 +37,7 @@ _DENIED: Final = frozenset({1044, 1142, 1227})
 _SYNTAX: Final = 1064
 
 _CLOCK: Final = "SELECT UTC_TIMESTAMP(6), @@global.time_zone, CONNECTION_ID(), @@global.read_only"
+_LOGIN: Final = "SELECT CURRENT_USER()"
 
 # Whose statements write nothing of their own, or nothing here.
 _STATEMENTS: Final = """
@@ -88,6 +90,14 @@ class Statement:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Why open transactions cannot be seen, and the statement that lets them be; "" when none does."""
+
+    why: str
+    fix: str = ""
+
+
 def read_clocks(session: Session) -> Clocks:
     """Read clock, then horizon. Twice gives two later readings."""
     connection = session.connection
@@ -104,8 +114,8 @@ def read_clocks(session: Session) -> Clocks:
         return _blind(clock_at, zone, "the other nodes of its cluster may have open transactions")
     with translated("Reading the source's open transactions"):
         seen = _read_sessions(session, int(own or 0), clock_at)
-    if isinstance(seen, str):
-        return _blind(clock_at, zone, seen)
+    if isinstance(seen, Unseen):
+        return _blind(clock_at, zone, seen.why, seen.fix)
     return decide_horizon(clock_at, zone, *seen)
 
 
@@ -153,11 +163,8 @@ def is_fresh(transactions: Collection[Transaction], own: int, clock_at: datetime
 
 def _read_sessions(
     session: Session, own: int, clock_at: datetime
-) -> tuple[list[Transaction], list[Statement]] | str:
-    """Read statements, then transactions: one that ends in between leaves its open transaction.
-
-    Gives the reason, as text, when they cannot be seen.
-    """
+) -> tuple[list[Transaction], list[Statement]] | Unseen:
+    """Read statements, then transactions: one that ends in between leaves its open transaction."""
     connection = session.connection
     try:
         run(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
@@ -176,9 +183,11 @@ def _read_sessions(
             run(connection, "ROLLBACK")
     except pymysql.err.Error as error:
         if error.args[0] in _DENIED:
-            return "the user has no PROCESS right"
+            login = fetch(connection, _LOGIN)[0][0] or ""
+            grant = f"GRANT PROCESS ON *.* TO {quote_account(login)};"
+            return Unseen("the user has no PROCESS right", grant)
         raise
-    return "InnoDB's list of transactions is asked for too often by others to be current"
+    return Unseen("InnoDB's list of transactions is asked for too often by others to be current")
 
 
 def _read_transactions(connection: Any) -> list[Transaction]:
@@ -247,5 +256,5 @@ def _instant(text: str | None) -> datetime:
     return datetime.fromisoformat(text or "").replace(tzinfo=UTC)
 
 
-def _blind(clock_at: datetime, zone: str, why: str) -> Clocks:
-    return Clocks(clock_at, None, why, Reason.NO_HORIZON.value, zone=zone)
+def _blind(clock_at: datetime, zone: str, why: str, fix: str = "") -> Clocks:
+    return Clocks(clock_at, None, why, Reason.NO_HORIZON.value, zone=zone, fix=fix)

@@ -126,6 +126,12 @@ def run(connection: Any, statement: str) -> None:
         cursor.execute(statement)
 
 
+def quote_account(login: str) -> str:
+    """Write an account, named as `user@host`, as a statement names it."""
+    user, _, host = login.rpartition("@")
+    return "@".join("'" + part.replace("'", "''") + "'" for part in (user, host))
+
+
 def translate(error: pymysql.err.Error, what: str, fix: str = "") -> DppError:
     """Translate a failure on an open connection, by its number."""
     number, sqlstate, words = _parts(error)

@@ -1,8 +1,9 @@
-"""Turn rows of the server's own texts into Arrow, a column at a time, and give back those with a value
-that does not fit.
+"""Turn rows of the server's own texts into Arrow, a column at a time; a value that does not fit is NULL
+or its row comes back.
 
 Called by `snapshot`. Pure. Arrow parses a whole column of texts to its exact type; only when it
-refuses one is the column halved until each bad value stands alone.
+refuses one is the column halved until each bad value stands alone. A column that shall be text is
+the server's text as it came.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dpp_extractor.batch import RawBatch, Rejected, SourceColumn
+from dpp_extractor.extract.database.unfit import choose_dropped, count_nulled
 
 RULE: Final = "type"
 
@@ -30,20 +32,22 @@ def build_batch(rows: Sequence[Cells], columns: Sequence[SourceColumn]) -> RawBa
     `Rejected`.
     """
     arrays: list[pa.Array] = []
-    dropped: dict[int, int] = {}
+    refused: dict[int, list[int]] = {}
     for place, (column, cells) in enumerate(zip(columns, zip(*rows, strict=True), strict=True)):
-        array, refused = _read_column(pa.array(cells, pa.binary()), column.arrow_type)
+        array, bad = _read_column(pa.array(cells, pa.binary()), column.arrow_type)
         arrays.append(array)
-        for row in refused:
-            dropped.setdefault(row, place)
+        if bad:
+            refused[place] = bad
     schema = pa.schema([pa.field(column.name, column.arrow_type) for column in columns])
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    if not dropped:
+    if not refused:
         return RawBatch(batch)
+    dropped = choose_dropped(refused, columns)
     good = pa.array([row not in dropped for row in range(len(rows))], pa.bool_())
     return RawBatch(
         batch.filter(good),
         tuple(_rejected(rows[row], dropped[row], columns) for row in sorted(dropped)),
+        count_nulled(refused, dropped, columns),
     )
 
 
@@ -114,7 +118,8 @@ def _rejected(cells: Cells, place: int, columns: Sequence[SourceColumn]) -> Reje
 def _shown(cell: bytes | None, arrow_type: pa.DataType) -> str | None:
     if cell is None:
         return None
-    return cell.hex() if pa.types.is_binary(arrow_type) else cell.decode("utf-8", "replace")
+    is_bytes = pa.types.is_binary(arrow_type)
+    return cell.hex() if is_bytes else cell.decode("utf-8", "backslashreplace")
 
 
 def _is_temporal(arrow_type: pa.DataType) -> bool:

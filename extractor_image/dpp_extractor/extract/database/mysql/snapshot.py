@@ -17,7 +17,7 @@ from sqlalchemy import Select
 
 from dpp_core.errors import InternalError
 from dpp_core.handover import Unit
-from dpp_extractor.batch import RawBatch, SourceTable, Window
+from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
 from dpp_extractor.extract.database.limits import Limits, Retrying
 from dpp_extractor.extract.database.mysql import bounds
@@ -31,10 +31,12 @@ from dpp_extractor.extract.database.mysql.connect import (
     run,
     translated,
 )
+from dpp_extractor.extract.database.mysql.discover import list_objects
+from dpp_extractor.extract.database.mysql.estimate import read_estimate
 from dpp_extractor.extract.database.mysql.read import build_batch
 from dpp_extractor.extract.database.mysql.stream import read_blocks
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks
+from dpp_extractor.ports import Clocks, Wanted
 
 
 class MysqlSource:
@@ -48,6 +50,10 @@ class MysqlSource:
         told = explain_horizon(self._session)
         version = self._session.version.partition("-")[0]
         return f"{self._session.product} {version}, {told}"
+
+    def discover(self, is_wanted: Wanted) -> tuple[FoundObject, ...]:
+        with translated("Listing the source's tables"):
+            return list_objects(self._session.connection, is_wanted)
 
     @contextmanager
     def snapshot(self) -> Iterator["MysqlSnapshot"]:
@@ -123,6 +129,13 @@ class MysqlSnapshot:
             return 0, ""
         first = query.build_first(relation, table, column, later)
         return count, query.key_text(table, column, self._rows(table, first, what)[0])
+
+    def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
+        """Ask the optimiser; no row of the result is read."""
+        within = bounds.build_within(table.column(window.cursor), window) if window else None
+        statement = query.build_read(self._described(table).relation, table, {}, within, None)
+        with self._question(f"Estimating the rows of {table.object!r}", table):
+            return read_estimate(self._session, bounds.compile_statement(statement))
 
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:

@@ -47,13 +47,14 @@ class Shown:
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """How a type is read: `form` turns the column into what the server shall send, None = as it
-    is.
+    is. `always_fits`: the Arrow type holds every value there can be.
     """
 
     arrow_type: pa.DataType
     fidelity: Fidelity = "exact"
     form: Form | None = None
     second_digits: int = 6
+    always_fits: bool = True
 
 
 def _number_form(expression: Expression) -> Expression:
@@ -100,7 +101,8 @@ _FIXED: Final[dict[str, Mapped]] = {
     "year": Mapped(pa.int16()),
     "float": Mapped(pa.float32(), form=_number_form),
     "double": Mapped(pa.float64(), form=_number_form),
-    "date": Mapped(pa.date32()),
+    # Zero dates, and days that no calendar has.
+    "date": Mapped(pa.date32(), always_fits=False),
     "time": Mapped(pa.string(), "text", _clock_form),
     "binary": Mapped(pa.binary()),
     "varbinary": Mapped(pa.binary()),
@@ -118,9 +120,9 @@ def map_type(shown: Shown) -> Mapped:
     if shown.name == "decimal":
         return _map_decimal(shown)
     if shown.name == "timestamp":
-        return Mapped(_UTC_MICROSECONDS, second_digits=shown.second_digits)
+        return Mapped(_UTC_MICROSECONDS, second_digits=shown.second_digits, always_fits=False)
     if shown.name == "datetime":
-        return Mapped(_MICROSECONDS, second_digits=shown.second_digits)
+        return Mapped(_MICROSECONDS, second_digits=shown.second_digits, always_fits=False)
     if shown.name == "bit":
         return _map_bits(shown.digits)
     if shown.name in _SPATIAL:
@@ -143,9 +145,12 @@ def _map_bits(count: int) -> Mapped:
 
 
 def _map_text(shown: Shown) -> Mapped:
-    is_converted = shown.charset not in ("", "binary", *_UTF8_SETS)
-    form = _utf8_form if is_converted else None
-    return Mapped(pa.string(), "exact" if shown.name in _TEXTS else "text", form)
+    fidelity: Fidelity = "exact" if shown.name in _TEXTS else "text"
+    if shown.charset in _UTF8_SETS:
+        # Sent as they are stored, which can be damaged; what the server writes itself cannot.
+        return Mapped(pa.string(), fidelity, always_fits=False)
+    is_converted = shown.charset not in ("", "binary")
+    return Mapped(pa.string(), fidelity, _utf8_form if is_converted else None)
 
 
 Forms = dict[str, Callable[[Any], Any]]
