@@ -16,6 +16,11 @@ WORDS = {
         *("Geometry", "timestamptz", "timestamp", "UTF-8", "mojibake"),
     ),
     "sqlite": ("DECIMAL", "DATETIME", "TIMESTAMPTZ", "zero dates", "BLOB", "UTF-8", "Geometry"),
+    "mariadb": (
+        *("unsigned", "year", "set(", "enum", "bit", "tinyint(1)", "decimal(65,30)", "Zero dates"),
+        *("25:00:00", "timestamp", "json", "Geometry", "utf8mb3", "latin1", "mojibake", "blob"),
+        *("inet6", "uuid", "char(", "datetime", "UTF-8"),
+    ),
 }
 
 

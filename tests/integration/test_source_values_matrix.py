@@ -20,13 +20,16 @@ from dpp_extractor.batch import Rejected, SourceTable
 from dpp_extractor.check.rules import check_unfit
 from dpp_extractor.extract.database.engine import open_database
 from equality import READERS
+from servers.mariadb import MariaDb
 from servers.postgres import Postgres
 from shops import Shop, make_extraction, read_commits
 from value_matrix import (
+    STAYS,
     TABLE,
     Row,
     Section,
     load_sections,
+    make_mariadb_shop,
     make_postgresql_shop,
     make_sqlite_shop,
     read_texts,
@@ -34,7 +37,6 @@ from value_matrix import (
 )
 
 WORDS = {"quarantined": "Quarantine", "nulled": "SetNull", "as_text": "Text"}
-STAYS = ("string", "binary")
 
 
 @contextmanager
@@ -50,7 +52,19 @@ def in_sqlite(section: Section, _: pytest.FixtureRequest, folder: Path) -> Itera
     yield make_sqlite_shop(section, folder)
 
 
-SHOPS: dict[str, Callable[..., Any]] = {"postgresql": in_postgresql, "sqlite": in_sqlite}
+@contextmanager
+def in_mariadb(section: Section, request: pytest.FixtureRequest, _: Path) -> Iterator[Shop]:
+    mariadb: MariaDb = request.getfixturevalue("mariadb")
+    owner = mariadb.create_schema()
+    yield make_mariadb_shop(section, owner)
+    mariadb.drop_schema(owner)
+
+
+SHOPS: dict[str, Callable[..., Any]] = {
+    "postgresql": in_postgresql,
+    "sqlite": in_sqlite,
+    "mariadb": in_mariadb,
+}
 """How a section's table comes into a real server, by engine."""
 
 

@@ -16,12 +16,15 @@ from typing import Any, cast
 
 import yaml
 
-from equality import postgresql_rows, sqlite_rows
+from equality import mariadb_rows, postgresql_rows, sqlite_rows
+from servers.mariadb import Schema
 from servers.postgres import Database
 from shops import Shop
 
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "values.yaml"
 TABLE = "matrix"
+STAYS = ("string", "binary")
+"""Types of columns that the word `Text` leaves as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,27 @@ def make_postgresql_shop(section: Section, owner: Database) -> Shop:
     )
 
 
+def make_mariadb_shop(section: Section, owner: Schema) -> Shop:
+    """Put the section's table into a database; later statements speak UTC."""
+
+    def execute(statement: str) -> list[tuple[Any, ...]]:
+        begin = "SET time_zone = '+00:00', sql_mode = ''"
+        with owner.connect(init_command=begin) as opened, opened.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    execute("; ".join(section.statements))
+    place = {"host": owner.host, "port": owner.port, "database": owner.name}
+    return Shop(
+        engine="mariadb",
+        database={"engine": "mariadb", **place, "tls": {"mode": "Disable"}},
+        environment={"DPP_SOURCE_USERNAME": owner.user, "DPP_SOURCE_PASSWORD": owner.password},
+        execute=execute,
+        rows=lambda table: mariadb_rows(owner.connect, table),
+        now="NOW(6)",
+    )
+
+
 def make_sqlite_shop(section: Section, folder: Path) -> Shop:
     """Make a file with the section's table."""
     path = folder / "matrix.sqlite"
@@ -139,15 +163,18 @@ def make_sqlite_shop(section: Section, folder: Path) -> Shop:
 
 
 def read_texts(section: Section, shop: Shop) -> dict[int, str]:
-    """Give the server's own text of each row's value.
+    """Give the server's own text of each row's value, but of texts and bytes, which stay as they are.
 
     Nothing of SQLite, which cuts its floats, nor of a server that does not know what its texts are.
     """
     if shop.engine == "sqlite" or section.encoding != "UTF8":
         return {}
+    text = {"postgresql": "text", "mariadb": "char"}[shop.engine]
     found = {}
     for row in section.rows:
-        select = f"SELECT CAST({row.column} AS text) FROM {TABLE} WHERE id = {row.number}"
+        if row.delta in STAYS:
+            continue
+        select = f"SELECT CAST({row.column} AS {text}) FROM {TABLE} WHERE id = {row.number}"
         ((found[row.number],),) = cast("list[tuple[str]]", shop.execute(select))
     return found
 
