@@ -26,7 +26,7 @@ help: ## Print this list
 setup: $(VENV)/.dev ## Make .venv with everything a developer needs (hash-pinned)
 
 $(VENV)/.dev: requirements/dev.txt core/pyproject.toml operator/pyproject.toml extractor_image/pyproject.toml
-	@echo "setting up $(VENV) with about 130 hash-pinned packages (~450 MB, one to two minutes) ..."
+	@echo "setting up $(VENV) with about 130 hash-pinned packages (~1.6 GB on disk, one to two minutes) ..."
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e core -e operator -e extractor_image

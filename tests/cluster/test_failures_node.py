@@ -11,7 +11,7 @@ import pytest
 
 from cluster.credentials import AWAY_LABEL
 from cluster.kubectl import RefusedError
-from cluster.trial import STORY_SECONDS, Trial, list_keys
+from cluster.trial import PATIENCE_SECONDS, STORY_SECONDS, Trial, list_keys
 from servers.careless_s3 import open_careless_s3
 from servers.proxy import Mode
 
@@ -59,7 +59,7 @@ def secret_missing(trial: Trial) -> None:
     trial.apply(credentials={"path": path})
 
     trial.expect("Ready", "False", "CredentialsUnavailable", "CredentialsUnavailable")
-    trial.wait_condition("Stalled", "True", "CredentialsUnavailable")
+    trial.wait_condition("Stalled", "True", "CredentialsUnavailable", PATIENCE_SECONDS)
     assert 21 in trial.list_codes()
     database = trial.stage.database
     secret = {"username": database.user, "password": database.password}

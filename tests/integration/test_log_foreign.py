@@ -76,10 +76,12 @@ REFUSED = {
 }
 HEALED = ("overwrite", "restore", "properties", "append only", "our transaction id")
 built_on = pytest.mark.parametrize("act", BUILT_ON.values(), ids=BUILT_ON)
+KEEPS_COLUMNS = {name: act for name, act in BUILT_ON.items() if name != "new column"}
+keeps_columns = pytest.mark.parametrize("act", KEEPS_COLUMNS.values(), ids=KEEPS_COLUMNS)
 refused = pytest.mark.parametrize(("act", "reason"), REFUSED.values(), ids=REFUSED)
 
 
-@built_on
+@keeps_columns
 def test_a_replace_leaves_no_stale_row_whatever_was_done_before_its_commit(
     act: Act, writer: TableWriter
 ):
@@ -92,6 +94,20 @@ def test_a_replace_leaves_no_stale_row_whatever_was_done_before_its_commit(
     assert not committed.already
     assert ids(writer) == [500, 501]
     assert writer.head().trouble is None
+
+
+def test_a_replace_does_not_write_a_strangers_column_away(writer: TableWriter):
+    head = writer.head()
+    draft = writer.draft(head, number_rows([500, 501]), kind="replace")
+    let_in(writer, strangers.add_column)
+    before = writer.head()
+
+    with pytest.raises(TemporaryFailure) as told:
+        writer.commit(head, draft)
+
+    assert told.value.reason is Reason.OVERTAKEN
+    assert writer.head().version == before.version
+    assert writer.head().schema == before.schema
 
 
 @built_on
