@@ -36,7 +36,8 @@ from dpp_core.policy import (
 )
 from dpp_core.rollout import Rollout, active_image
 from dpp_core.run import ExtractionRun, ExtractionRunSpec, RunMeta, RunUnit
-from dpp_core.spec.dataset import ColumnsSpec, DatasetSpec, IncrementalSpec, ValuesSpec
+from dpp_core.spec.columns import ColumnsSpec, ValuesSpec
+from dpp_core.spec.dataset import DatasetSpec, IncrementalSpec
 from dpp_core.spec.extraction import Extraction
 from dpp_core.tenancy import check_tenancy
 
