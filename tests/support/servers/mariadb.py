@@ -36,6 +36,14 @@ SETTINGS = {
     "skip-name-resolve": "1",
     "sync-binlog": "0",
 }
+SCRIPT_FOLDERS = (Path("/usr/share/mysql"), Path("/usr/share/mariadb"))
+SCRIPTS = (
+    "mysql_system_tables.sql",
+    "mysql_performance_tables.sql",
+    "mysql_system_tables_data.sql",
+    "maria_add_gis_sp_bootstrap.sql",
+    "mysql_sys_schema.sql",
+)
 _numbers = itertools.count(1)
 
 
@@ -188,26 +196,37 @@ def start_mariadb(
 
 
 def _initialise(program: Path, folder: Path, user: str | None) -> None:
-    """Make the system tables, and a superuser who has a password and comes from anywhere."""
-    first = folder / "first.sql"
-    first.write_text(
-        "FLUSH PRIVILEGES;\n"
-        f"CREATE USER '{SUPERUSER}'@'%' IDENTIFIED BY '{SUPERUSER_PASSWORD}';\n"
-        f"GRANT ALL ON *.* TO '{SUPERUSER}'@'%' WITH GRANT OPTION;\n"
-        f"DROP USER IF EXISTS '{SUPERUSER}'@'localhost', ''@'localhost', ''@'{os.uname().nodename}';\n"
-    )
-    installer = shutil.which("mariadb-install-db") or "mariadb-install-db"
+    """Make the system tables, and a superuser who has a password and comes from anywhere.
+
+    The server reads its own scripts, as Debian's installer would have it do: the installer itself
+    needs a program of the client's package.
+    """
+    scripts = next((found for found in SCRIPT_FOLDERS if (found / SCRIPTS[0]).exists()), None)
+    if scripts is None:
+        raise ServerMissingError(f"{program} has no {SCRIPTS[0]} in {SCRIPT_FOLDERS}")
+    (folder / "data" / "mysql").mkdir(parents=True)
+    if user:
+        for made in (folder / "data", folder / "data" / "mysql"):
+            shutil.chown(made, user, pwd.getpwnam(user).pw_gid)
+    statements = [
+        "USE mysql;",
+        "SET @auth_root_socket = NULL;",
+        *((scripts / name).read_text() for name in SCRIPTS),
+        "FLUSH PRIVILEGES;",
+        f"CREATE USER '{SUPERUSER}'@'%' IDENTIFIED BY '{SUPERUSER_PASSWORD}';",
+        f"GRANT ALL ON *.* TO '{SUPERUSER}'@'%' WITH GRANT OPTION;",
+        f"DELETE FROM global_priv WHERE User IN ('', '{SUPERUSER}') AND Host <> '%';",
+    ]
     done = subprocess.run(
         [
-            *(installer, "--no-defaults", f"--datadir={folder / 'data'}"),
-            *("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"),
-            f"--extra-file={first}",
+            *(str(program), "--no-defaults", "--bootstrap", f"--datadir={folder / 'data'}"),
+            *(f"--lc-messages-dir={scripts}", "--silent-startup"),
         ],
+        input="\n".join(statements),
         cwd=folder,
         user=user,
         group=user and pwd.getpwnam(user).pw_gid,
         extra_groups=[] if user else None,
-        env={"HOME": str(folder), "PATH": f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"},
         check=False,
         capture_output=True,
         text=True,
