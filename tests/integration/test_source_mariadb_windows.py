@@ -278,7 +278,7 @@ def test_a_window_is_read_by_the_cursors_index(
     from dpp_extractor.extract.database.mysql import bounds
 
     schema.execute(f"CREATE TABLE t (id INT PRIMARY KEY, at {type_name}, KEY by_at (at))")
-    value = "seq" if type_name == "BIGINT" else "TIMESTAMP'2026-01-01' + INTERVAL seq HOUR"
+    value = "seq" if type_name == "BIGINT" else "TIMESTAMP'2026-01-01 00:00:00' + INTERVAL seq HOUR"
     schema.execute(f"INSERT INTO t SELECT seq, {value} FROM seq_1_to_5000; ANALYZE TABLE t")
     kinds = {"BIGINT": ("integer", "10", "20"), "DATE": ("date", "2026-01-02", "2026-01-03")}
     kind, low, high = kinds.get(
@@ -332,10 +332,10 @@ def test_datetimes_are_compared_in_the_zone_of_the_server(
 
 def test_ten_thousand_rows_on_one_value_come_once(schema: Schema, reader: Schema) -> None:
     schema.execute(
-        "INSERT INTO t SELECT seq, TIMESTAMP'2026-01-01' FROM seq_1_to_10000;"
-        "INSERT INTO t SELECT seq, TIMESTAMP'2026-01-02' FROM seq_10001_to_20000"
+        "INSERT INTO t SELECT seq, TIMESTAMP'2026-01-01 00:00:00' FROM seq_1_to_10000;"
+        "INSERT INTO t SELECT seq, TIMESTAMP'2026-01-02 00:00:00' FROM seq_10001_to_20000"
     )
-    ((day,),) = schema.execute("SELECT UNIX_TIMESTAMP(TIMESTAMP'2026-01-02')")
+    ((day,),) = schema.execute("SELECT UNIX_TIMESTAMP(TIMESTAMP'2026-01-02 00:00:00')")
     middle = datetime.fromtimestamp(float(day), UTC).isoformat(timespec="microseconds")
     with source_of(reader) as source, source.snapshot() as view:
         before = ids_of(view, Window("at", "timestamp", None, middle))

@@ -128,7 +128,7 @@ def put_rows(writer: psycopg.Connection, rows: list[dict[str, str | None]]) -> d
     with writer.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO t (id, {names}) VALUES (%s, {casts})".encode(),
-            [(number, *row.values()) for number, row in enumerate(rows)],
+            [(n, *(row[name] for name in POSTGRESQL)) for n, row in enumerate(rows)],
         )
         texts = ", ".join(f"{name}::text" for name in POSTGRESQL)
         found = cursor.execute(f"SELECT id, {texts} FROM t".encode()).fetchall()
@@ -240,7 +240,7 @@ def put_cells(path: Path, rows: list[dict[str, Any]]) -> dict[int, dict[str, tup
         marks = ", ".join("?" * (len(SQLITE) + 1))
         connection.executemany(
             f"INSERT INTO t VALUES ({marks})",
-            [(number, *row.values()) for number, row in enumerate(rows)],
+            [(n, *(row[name] for name in SQLITE)) for n, row in enumerate(rows)],
         )
         connection.commit()
         asked = ", ".join(f"typeof({name}), {name}" for name in SQLITE)

@@ -163,6 +163,8 @@ def _refused(what: str) -> Iterator[None]:
         number, sqlstate, words = _parts(error)
         is_tls = isinstance(getattr(error, "original_exception", None), ssl.SSLError)
         failure: Failure = TLS if is_tls else find_number(number, sqlstate)
+        if not number and "auth switch" in words:  # the driver's words, without a number
+            failure = METHOD
         is_about_login = failure.error.exit_code == 22
         raise build_error(failure, what, "" if is_about_login else words) from error
     except RuntimeError as error:

@@ -6,8 +6,8 @@ other; each read and each question stands in a savepoint, so that a unit that fa
 to the others.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -181,14 +181,15 @@ class PostgresSnapshot:
         statement = query.build_read(found.relation, table, found.forms, within, limit_rows)
         copy = f"COPY ({compile_statement(statement)}) TO STDOUT (FORMAT csv)"
         with self._question(f"Reading {table.object!r}", table):
-            messages = self._copy(copy, has_encoding=found.has_encoding)
-            for block in read_blocks(messages, self._limits.block_bytes):
-                yield parse_block(block, table.columns)
+            # A read that is given up ends its COPY first: the savepoint could not be asked for else.
+            with closing(self._copy(copy, has_encoding=found.has_encoding)) as messages:
+                for block in read_blocks(messages, self._limits.block_bytes):
+                    yield parse_block(block, table.columns)
             self._refuse_rewritten(found)
 
     def _copy(
         self, statement: str, *, has_encoding: bool
-    ) -> Iterator[bytes | bytearray | memoryview]:
+    ) -> Generator[bytes | bytearray | memoryview, None, None]:
         """Send the statement and hand its rows on. Without an encoding the server would end the
         whole read at the first text that is no UTF-8, so it is asked for its bytes as they are.
         """
