@@ -1,5 +1,10 @@
-"""Every test in this folder talks to a real Kubernetes API and carries the marker `cluster`."""
+"""Every test in this folder talks to a real Kubernetes API and carries the marker `cluster`.
 
+The stories of test_failures_*.py mostly wait, so they begin early and run beside the other tests, and are asked for
+last. The operator's chart is installed before they begin: it serves every namespace.
+"""
+
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -27,9 +32,18 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.cluster)
+    own = [item for item in items if HERE in item.path.parents]
+    for item in own:
+        item.add_marker(pytest.mark.cluster)
+    others = [item for item in items if HERE not in item.path.parents]
+    items[:] = [*others, *sorted(own, key=_order)]
+
+
+def _order(item: pytest.Item) -> int:
+    if item.name.startswith("test_chart_and_resource"):
+        return 0
+    name = item.path.stem
+    return 1 if name == "test_operator_node" else 3 if name.startswith("test_failures") else 2
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,7 +66,15 @@ def told(request: pytest.FixtureRequest) -> list[Told]:
     return request.config.stash[TOLD]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
+def begun(request: pytest.FixtureRequest) -> None:
+    """Let the stories that are asked for begin, once the chart's test has ended."""
+    if _order(request.node) and list_asked(request.session.items):
+        with contextlib.suppress(pytest.skip.Exception):  # the stories' own tests tell the reason
+            request.getfixturevalue("trials")
+
+
+@pytest.fixture(scope="session")
 def trials(
     make_stage: Callable[[], Stage],
     extractor_image: str,
@@ -61,7 +83,9 @@ def trials(
 ) -> Iterator[dict[str, Future[None]]]:
     """Run those of the module's STORIES that are asked for, several at a time."""
     asked = list_asked(request.session.items)
-    stories = {name: story for name, story in request.module.STORIES.items() if name in asked}
+    modules = {item.path: getattr(item, "module", None) for item in request.session.items}
+    told_of = [getattr(module, "STORIES", {}) for module in modules.values()]
+    stories = {name: each[name] for each in told_of for name in each if name in asked}
     with open_trials(stories, make_stage, extractor_image, told) as running:
         yield running
 

@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 1500 if IS_LONG else TOLD_WITHIN_SECONDS
 """How long an end is waited for, of which nobody says when it comes."""
 STORY_SECONDS = 3600 if IS_LONG else 600
 LOOK_EVERY_SECONDS = 0.5
-AT_ONCE = 6
+AT_ONCE = 8
 SIZES = {
     "Small": {"cpu": "200m", "memory": "512Mi", "mostMemory": "1Gi", "disk": "2Gi"},
     "Medium": {"cpu": "200m", "memory": "24Mi", "mostMemory": "48Mi", "disk": "2Gi"},
@@ -307,4 +307,4 @@ def format_told(told: list[Told]) -> list[str]:
 def list_asked(items: Sequence[Any]) -> set[str]:
     """List the stories that the tests of a session ask for."""
     specs = [getattr(item, "callspec", None) for item in items]
-    return {str(spec.params.get("story")) for spec in specs if spec is not None}
+    return {str(spec.params["story"]) for spec in specs if spec and "story" in spec.params}
