@@ -32,7 +32,7 @@ GROUPS = {
 TOLD_WITHIN_SECONDS = 130
 IS_LONG = os.environ.get("DPP_E2E_LONG") == "1"
 """Deadlines, back-off and tries as an installation has them by default (`make e2e-long`), not the tests' short ones."""
-PATIENCE_SECONDS = 1500 if IS_LONG else TOLD_WITHIN_SECONDS
+PATIENCE_SECONDS = 1500 if IS_LONG else 300
 """How long an end is waited for, of which nobody says when it comes."""
 STORY_SECONDS = 3600 if IS_LONG else 600
 LOOK_EVERY_SECONDS = 0.5
