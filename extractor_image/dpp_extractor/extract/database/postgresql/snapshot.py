@@ -125,14 +125,14 @@ class PostgresSnapshot:
         return found.table
 
     def max_cursor(self, table: SourceTable, column: str) -> int | None:
-        statement = query.build_max(self._relation(table), column)
+        statement = query.build_max(self._relation(table), column, source=table)
         value = self._scalar(table, statement, f"Reading the greatest {column!r}")
         return None if value is None else int(value)
 
     def count_null_cursor(self, table: SourceTable, column: str) -> int:
         if not table.column(column).nullable:
             return 0
-        statement = query.build_count(self._relation(table), column, query.is_null)
+        statement = query.build_count_without(self._relation(table), table, column, query.is_null)
         return int(self._scalar(table, statement, f"Counting rows without {column!r}"))
 
     def count_future(self, table: SourceTable, column: str) -> tuple[int, str]:
@@ -145,7 +145,7 @@ class PostgresSnapshot:
         def later(cursor: query.Expression) -> list[ColumnElement[bool]]:
             return [cursor > bound]
 
-        count_rows = query.build_count(relation, column, later)
+        count_rows = query.build_count(relation, column, later, table)
         first = query.build_first(relation, table, column, later)
         what = f"Counting rows of the future by {column!r}"
         with self._question(what, table):
@@ -252,8 +252,8 @@ def build_within(table: SourceTable, window: Window) -> query.Where:
     high = _bound(parse_cursor(column, window.high))
     low = None if window.low is None else _bound(parse_cursor(column, window.low))
     if low is None:
-        return lambda cursor: [cursor < high]
-    return lambda cursor: [cursor >= low, cursor < high]
+        return query.or_missing(table, lambda cursor: [cursor < high])
+    return query.or_missing(table, lambda cursor: [cursor >= low, cursor < high])
 
 
 def _bound(value: CursorValue) -> ColumnElement[Any]:
