@@ -13,6 +13,7 @@ from dpp_core.handover import RunRequest, Unit
 from dpp_core.names import Reason
 from dpp_extractor.batch import Column, Mark, SourceColumn, SourceTable, Window
 from dpp_extractor.check.rules import check_key, check_null_cursor
+from dpp_extractor.counters import find_greatest
 from dpp_extractor.extract.database.window import cursor_kind, decide_window
 from dpp_extractor.ports import Snapshot
 from dpp_extractor.publish.admit import Admission, Block, admit, decide_read_at, find_approval
@@ -135,9 +136,8 @@ def find_window(
             fix="Use the extractor image that wrote it, or a newer one.",
         )
     column = _compared_column(table, table.cursor)
-    max_cursor = (
-        snapshot.max_cursor(table, column.name) if cursor_kind(column) == "integer" else None
-    )
+    is_integer = cursor_kind(column) == "integer"
+    max_cursor = find_greatest(snapshot, table, column.name) if is_integer else None
     return decide_window(unit.incremental, column, low, snapshot.clocks, max_cursor)
 
 

@@ -10,6 +10,7 @@ from dpp_core.errors import DppError
 from dpp_core.handover import RunReport, RunRequest, Unit
 from dpp_core.records import UnitRecord
 from dpp_extractor import outcome, trial
+from dpp_extractor.counters import open_view
 from dpp_extractor.heads import read_heads
 from dpp_extractor.ports import Snapshot, Tools
 from dpp_extractor.publish.admit import Block
@@ -53,7 +54,11 @@ def _extract_units(
     attempt: trial.Trial,
     tools: Tools,
 ) -> None:
-    with tools.open_source() as source, source.snapshot() as snapshot:
+    engine = attempt.request.source.engine
+    with (
+        tools.open_source() as source,
+        open_view(source, engine, heads, tools.pause) as snapshot,
+    ):
         attempt.source = trial.describe_source(attempt.request, snapshot)
         tools.hook("snapshot_open")
         for unit, head in heads:

@@ -1,20 +1,13 @@
 """Rows without a cursor on real engines: in every window, or placed by another column, by the indexes."""
 
-import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dpp_core.handover import DatabaseSource, Incremental, Unit
+from dpp_core.handover import Incremental, Unit
 from dpp_extractor.batch import Window
-from dpp_extractor.extract.database.engine import open_database
-from dpp_extractor.ports import Snapshot, Source
-from servers.mariadb import MariaDb, Schema
-from servers.postgres import Database, Postgres
+from dpp_extractor.ports import Snapshot
+from places import ENGINES, INSTANTS, Place, make_place
 
 T = Unit(dataset="t", object="t", key=("id",), write="Append")
 EXCLUDE = T.model_copy(update={"incremental": Incremental(cursor="at", nulls="Exclude")})
@@ -28,7 +21,7 @@ NUMBERS = T.model_copy(
 SECOND_OF_JANUARY = Window(
     "at", "timestamp", "2026-01-02T00:00:00.000000", "2026-01-03T00:00:00.000000"
 )
-TABLE = "CREATE TABLE t (id {integer} {key}, at {instant}, made {instant}, rev BIGINT, old BIGINT)"
+TABLE = "CREATE TABLE t (id BIGINT PRIMARY KEY NOT NULL, at {instant}, made {instant}, rev BIGINT, old BIGINT)"
 ROWS = """
 INSERT INTO t VALUES (1, '2026-01-01 00:00:00', '2020-01-01 00:00:00', 5, NULL),
     (2, '2026-01-02 10:00:00', '2026-01-05 00:00:00', NULL, 6),
@@ -37,51 +30,19 @@ INSERT INTO t VALUES (1, '2026-01-01 00:00:00', '2020-01-01 00:00:00', 5, NULL),
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A table `t` in one engine."""
-
-    open: Callable[[], AbstractContextManager[Source]]
-    execute: Callable[[str], Any]
-
-
-def _sqlite(folder: Path) -> Place:
-    path = folder / "t.sqlite"
-
-    def execute(statement: str) -> None:
-        with closing(sqlite3.connect(path)) as file:
-            file.execute(statement)
-            file.commit()
-
-    execute(TABLE.format(integer="INTEGER", key="PRIMARY KEY NOT NULL", instant="TIMESTAMP"))
-    source = DatabaseSource(engine="sqlite", database=str(path))
-    return Place(lambda: open_database(source, {}, run_id="r"), execute)
+@pytest.fixture
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Give an empty table in the engine that the test names."""
+    made = make_place(request, request.param, tmp_path)
+    made.execute(TABLE.format(instant=INSTANTS[request.param]))
+    return made
 
 
-def _served(
-    engine: Any, owner: Database | Schema, reader: Database | Schema, instant: str
-) -> Place:
-    owner.execute(TABLE.format(integer="BIGINT", key="PRIMARY KEY", instant=instant))
-    source = DatabaseSource(
-        engine=engine, host=reader.host, port=reader.port, database=reader.name, tls="Disable"
-    )
-    secret = {"username": reader.user, "password": reader.password}
-    return Place(lambda: open_database(source, secret, run_id="r"), owner.execute)
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=ENGINES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Give the five rows in each engine."""
-    if request.param == "sqlite":
-        made = _sqlite(tmp_path)
-    elif request.param == "mariadb":
-        maria: MariaDb = request.getfixturevalue("mariadb")
-        schema: Schema = request.getfixturevalue("schema")
-        made = _served("mariadb", schema, maria.create_reader(schema), "DATETIME(6) NULL")
-    else:
-        server: Postgres = request.getfixturevalue("postgres")
-        owner: Database = request.getfixturevalue("database")
-        made = _served("postgresql", owner, server.create_reader(owner), "timestamp")
+    made = make_place(request, request.param, tmp_path)
+    made.execute(TABLE.format(instant=INSTANTS[request.param]))
     made.execute(ROWS)
     return made
 
@@ -136,20 +97,18 @@ def test_keys_that_occur_twice_are_looked_for_in_all_that_is_read(place: Place) 
             assert view.duplicate_keys(table, SECOND_OF_JANUARY) == expected
 
 
-def test_in_sqlite_a_cursor_that_is_no_timestamp_is_not_skipped_but_rejected(
-    tmp_path: Path,
-) -> None:
-    made = _sqlite(tmp_path)
-    made.execute("INSERT INTO t VALUES (1, 'soon', '2026-01-02 00:00:00', 1, 1)")
-    with made.open() as source, source.snapshot() as view:
+@pytest.mark.parametrize("empty", ["sqlite"], indirect=True)
+def test_in_sqlite_a_cursor_that_is_no_timestamp_is_not_skipped_but_rejected(empty: Place) -> None:
+    empty.execute("INSERT INTO t VALUES (1, 'soon', '2026-01-02 00:00:00', 1, 1)")
+    with empty.open() as source, source.snapshot() as view:
         (batch,) = view.read(view.describe(INCLUDE), SECOND_OF_JANUARY, None)
         assert view.count_null_cursor(view.describe(COALESCE), "at") == 1
     assert [each.values["id"] for each in batch.rejected] == ["1"]
 
 
-def test_both_columns_are_found_by_their_indexes(postgres: Postgres, database: Database) -> None:
-    place = _served("postgresql", database, postgres.create_reader(database), "timestamp")
-    database.execute(
+@pytest.mark.parametrize("empty", ["postgresql"], indirect=True)
+def test_both_columns_are_found_by_their_indexes(empty: Place) -> None:
+    empty.execute(
         "INSERT INTO t SELECT n, CASE WHEN n % 9 > 0 THEN timestamp '2020-01-01' + n * interval '1 min'"
         " END, timestamp '2020-01-01' + n * interval '1 min' FROM generate_series(1, 50000) n;"
         "CREATE INDEX by_at ON t (at); CREATE INDEX by_made ON t (made); ANALYZE t"
@@ -158,11 +117,11 @@ def test_both_columns_are_found_by_their_indexes(postgres: Postgres, database: D
     from dpp_extractor.extract.database.postgresql.snapshot import build_within, compile_statement
 
     low, high = "2020-01-05T00:00:00.000000", "2020-01-05T01:00:00.000000"
-    with place.open() as source, source.snapshot() as view:
+    with empty.open() as source, source.snapshot() as view:
         table = view.describe(COALESCE)
         within = build_within(table, Window("at", "timestamp", low, high))
         read = query.build_read(query.Relation("public", "t"), table, {}, within, None)
         assert len(_ids(view, COALESCE, Window("at", "timestamp", low, high))) == 60
-    plan = str(database.execute(f"EXPLAIN {compile_statement(read)}"))
+    plan = str(empty.execute(f"EXPLAIN {compile_statement(read)}"))
     assert "by_at" in plan
     assert "by_made" in plan

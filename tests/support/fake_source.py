@@ -27,7 +27,7 @@ from dpp_extractor.batch import (
 from dpp_extractor.extract.database.columns import select_table
 from dpp_extractor.extract.database.unfit import choose_dropped, count_nulled
 from dpp_extractor.extract.database.window import future_from, parse_cursor
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Counted, Wanted
 
 Row = dict[str, Any]
 
@@ -180,6 +180,7 @@ class FakeSnapshot:
     tables: dict[str, FakeTable]
     clocks: Clocks
     snapshot_at: datetime
+    counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
 
     @property
     def snapshot_id(self) -> str:

@@ -43,7 +43,7 @@ class IncrementalSpec(Closed):
         description="Seconds the window stays behind the source's clock, so that rows stamped "
         "before they are committed "
         "are not missed. At least 1 (0 only for sqlite); 300 where open transactions cannot be "
-        "seen.",
+        "seen. With an integer cursor: where they cannot be seen, how long a run waits for them.",
     )
     lookback_seconds: Seconds | None = Field(
         default=None,

@@ -36,7 +36,7 @@ from dpp_extractor.extract.database.mysql.estimate import read_estimate
 from dpp_extractor.extract.database.mysql.read import build_batch
 from dpp_extractor.extract.database.mysql.stream import read_blocks
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Counted, Wanted
 
 
 class MysqlSource:
@@ -97,6 +97,7 @@ class MysqlSnapshot:
     clocks: Clocks
     snapshot_at: datetime
     snapshot_id: str
+    counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
     _found: dict[str, Found] = field(default_factory=dict)
     _reading: Generator[RawBatch, None, None] | None = None
 

@@ -44,7 +44,7 @@ from dpp_extractor.extract.database.window import (
     future_from,
     parse_cursor,
 )
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Counted, Wanted
 
 _PRIMARY_VIEW: Final = text(
     "SELECT pg_catalog.clock_timestamp() AS at, pg_catalog.pg_export_snapshot() AS id"
@@ -116,6 +116,7 @@ class PostgresSnapshot:
     clocks: Clocks
     snapshot_at: datetime
     snapshot_id: str
+    counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
     _found: dict[str, Found] = field(default_factory=dict)
 
     def describe(self, unit: Unit) -> SourceTable:
