@@ -108,14 +108,7 @@ def find_greatest(view: Snapshot, table: SourceTable, cursor: str) -> int | None
         greatest: int | None = view.max_cursor(table, cursor)
         return greatest
     if counted.is_blind:
-        raise SpecError(
-            f"The cursor {cursor!r} of {table.object} counts, and which transactions are open cannot be seen: "
-            f"{redact(counted.held)}. Numbers of one that commits later would be lost.",
-            reason=Reason.NO_HORIZON,
-            field="incremental.lagSeconds",
-            fix=counted.fix
-            or "Set lagSeconds above the longest transaction of the source's writers; each run then waits that long.",
-        )
+        raise _build_blind(table, cursor, counted.held, counted.fix)
     if counted.held:
         raise TemporaryFailure(
             f"A transaction that was open when the greatest {cursor!r} of {table.object} was read has not ended, and "
@@ -124,3 +117,23 @@ def find_greatest(view: Snapshot, table: SourceTable, cursor: str) -> int | None
             fix="The next run goes on when it has ended.",
         )
     return counted.value
+
+
+def refuse_blind(unit: Unit, table: SourceTable, clocks: Clocks, engine: str) -> None:
+    """Raise what a run would: a cursor that counts, open transactions that nobody can see, and no lag."""
+    if unit.incremental is None or table.cursor is None or engine == "sqlite":
+        return
+    is_bounded = clocks.horizon_at is not None or unit.incremental.lag_seconds is not None
+    if not is_bounded and cursor_kind(table.column(table.cursor)) == "integer":
+        raise _build_blind(table, table.cursor, clocks.holder, clocks.fix)
+
+
+def _build_blind(table: SourceTable, cursor: str, why: str, fix: str) -> SpecError:
+    return SpecError(
+        f"The cursor {cursor!r} of {table.object} counts, and which transactions are open cannot be seen: "
+        f"{redact(why)}. Numbers of one that commits later would be lost.",
+        reason=Reason.NO_HORIZON,
+        field="incremental.lagSeconds",
+        fix=fix
+        or "Set lagSeconds above the longest transaction of the source's writers; each run then waits that long.",
+    )

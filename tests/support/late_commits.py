@@ -308,7 +308,7 @@ def main(arguments: list[str]) -> int:
     sweep()
     long = Story(
         rows=asked.rows,
-        writers=16,
+        writers=24,
         rows_each=max(1, asked.rows // 3000),
         hold_seconds=(1, 30),
         poll_seconds=2,

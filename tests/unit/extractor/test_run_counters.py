@@ -109,6 +109,25 @@ def test_without_a_horizon_a_lag_is_waited_for(bench: Bench) -> None:
     assert (ended.rows, bench.current()) == (5, bench.source_rows())
 
 
+def test_a_run_waits_no_longer_than_its_deadline(bench: Bench) -> None:
+    bench.source.has_horizon = False
+    lagging = BY_ID.model_copy(
+        update={"incremental": Incremental(cursor="id", lag_seconds=604_800)}
+    )
+
+    ended = _run(bench, lagging, lambda _: bench.tick(3600))
+
+    assert (ended.code, ended.reason) == (75, Reason.DEADLINE_EXCEEDED)
+
+
+def test_a_greatest_number_that_cannot_be_read_fails_its_own_dataset_alone(bench: Bench) -> None:
+    gone = BY_ID.model_copy(update={"dataset": "gone", "object": "gone"})
+
+    report = run(bench.request(gone, BY_ID), bench.tools())
+
+    assert [each.code for each in report.units] == [31, 0]
+
+
 def test_a_cursor_of_instants_opens_one_view(bench: Bench) -> None:
     _run(bench, APPEND)
 
