@@ -16,18 +16,34 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from dpp_core.errors import DppError, SpecError, TemporaryFailure
-from dpp_core.handover import Unit
+from dpp_core.handover import RunRequest, Unit
 from dpp_core.names import Reason
 from dpp_core.redaction import redact
 from dpp_extractor.batch import SourceTable
 from dpp_extractor.extract.database.window import cursor_kind
-from dpp_extractor.ports import Clocks, Counted, Snapshot, Source
+from dpp_extractor.guard.deadline import COMMIT_RESERVE_SECONDS, Deadline
+from dpp_extractor.ports import Clocks, Counted, Snapshot, Source, Tools
 from dpp_extractor.publish.fold import Head
 
 TRIES: Final = 8
 """With the waits between them about a minute: then the unit is left to the next run."""
 
 Greatest = Mapping[tuple[str, str], Counted]
+
+
+@contextmanager
+def open_run_view(
+    source: Source, heads: Sequence[tuple[Unit, Head]], request: RunRequest, tools: Tools
+) -> Iterator[Snapshot]:
+    """Open the view of a run, which waits no longer than its deadline or a stop lets it."""
+    deadline = Deadline(request.deadline_at, tools.store.now)
+
+    def pause(waits: int) -> None:
+        deadline.raise_if_over(COMMIT_RESERVE_SECONDS)
+        tools.pause(waits)
+
+    with open_view(source, request.source.engine, heads, pause) as view:
+        yield view
 
 
 @contextmanager

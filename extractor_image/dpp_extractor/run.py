@@ -10,8 +10,7 @@ from dpp_core.errors import DppError
 from dpp_core.handover import RunReport, RunRequest, Unit
 from dpp_core.records import UnitRecord
 from dpp_extractor import outcome, trial
-from dpp_extractor.counters import open_view
-from dpp_extractor.guard.deadline import COMMIT_RESERVE_SECONDS, Deadline
+from dpp_extractor.counters import open_run_view
 from dpp_extractor.heads import read_heads
 from dpp_extractor.ports import Snapshot, Tools
 from dpp_extractor.publish.admit import Block
@@ -55,16 +54,9 @@ def _extract_units(
     attempt: trial.Trial,
     tools: Tools,
 ) -> None:
-    request = attempt.request
-    deadline = Deadline(request.deadline_at, tools.store.now)
-
-    def pause(waits: int) -> None:
-        deadline.raise_if_over(COMMIT_RESERVE_SECONDS)
-        tools.pause(waits)
-
     with (
         tools.open_source() as source,
-        open_view(source, request.source.engine, heads, pause) as snapshot,
+        open_run_view(source, heads, attempt.request, tools) as snapshot,
     ):
         attempt.source = trial.describe_source(attempt.request, snapshot)
         tools.hook("snapshot_open")
