@@ -17,7 +17,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 PYTEST_ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup bench-run bench-log check format format-check lint types contracts unit generated test model faults test-spark \
+.PHONY: help setup bench-run bench-log check format format-check lint types contracts unit generated test model faults faults-late test-spark \
 	servers cluster-parts cluster-up cluster-shell cluster-down images e2e e2e-long charts crds docs-reference demo dev-up dev-down lock clean
 
 help: ## Print this list
@@ -67,6 +67,9 @@ endif
 
 faults: setup servers ## Kill runs, lose answers, pause attempts, let others write; print one table (an hour); STEP=, SEED= try one case
 	@$(PY) tests/support/faults.py $(if $(STEP),--step "$(STEP)") $(if $(SEED),--seed "$(SEED)")
+
+faults-late: setup servers ## Commit late in every way while windows of a million rows are read; print one table (a quarter of an hour)
+	@PYTHONPATH=tests/support $(PY) tests/support/late_commits.py $(if $(ROWS),--rows $(ROWS))
 
 test-spark: setup $(SPARK)/.ready ## Let Spark read the tables, and write to them between runs (needs Java 17; brings 500 MB)
 	@$(PY) -m pytest tests/spark -m spark -s --timeout 900 $(PYTEST_ARGS)

@@ -15,7 +15,9 @@ from dpp_core.errors import SpecError
 from dpp_core.names import PROTOCOL, Reason, RunOutcome, Unfit, UnitOutcome
 
 REQUEST_LIMIT_BYTES: Final = 128 * 1024
-FEATURES: Final = frozenset({"database", "replace", "append", "maintain", "values", "deletes"})
+FEATURES: Final = frozenset(
+    {"database", "replace", "append", "maintain", "values", "deletes", "nulls"}
+)
 """What this version understands; a request that must be understood beyond it is refused with exit 20."""
 
 
@@ -29,7 +31,18 @@ class Incremental(_Document):
     cursor: str
     initial: str | None = None
     lag_seconds: int | None = None
-    nulls: Literal["Exclude"] | None = None
+    nulls: Literal["Exclude", "Include", "Coalesce"] | None = None
+    coalesce: str | None = None
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The columns that windows compare: the cursor, and what stands in for a NULL one."""
+        return (self.cursor,) if self.coalesce is None else (self.cursor, self.coalesce)
+
+    @property
+    def cursor_text(self) -> str:
+        """The cursor as commits and the index name it: another stand-in is another stream."""
+        return " else ".join(self.compared)
 
 
 class Values(_Document):

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from dpp_core.engines import DEFAULT_PORTS, say_ready
 from dpp_core.errors import SpecError, SpecTooLargeError, TenancyError, UsageError
@@ -179,6 +179,10 @@ def _build_request(extraction: Extraction, policy: Policy, run: ExtractionRun) -
     )
 
 
+_KEPT_NULLS: Final = ("Include", "Coalesce")
+"""An image that does not know these would leave rows out, or refuse the document as broken."""
+
+
 def _list_features(run: ExtractionRun, units: Sequence[Unit]) -> tuple[str, ...]:
     """List what the image must understand.
 
@@ -191,6 +195,8 @@ def _list_features(run: ExtractionRun, units: Sequence[Unit]) -> tuple[str, ...]
         features.add("values")
     if any(unit.deletes for unit in units):
         features.add("deletes")
+    if any(unit.incremental and unit.incremental.nulls in _KEPT_NULLS for unit in units):
+        features.add("nulls")
     return tuple(sorted(features))
 
 
@@ -321,7 +327,8 @@ def _resolve_incremental(incremental: IncrementalSpec | None) -> Incremental | N
         cursor=incremental.cursor,
         initial=incremental.initial,
         lag_seconds=incremental.lag_seconds,
-        nulls="Exclude" if incremental.nulls == "Exclude" else None,
+        nulls=incremental.nulls,
+        coalesce=incremental.coalesce,
     )
 
 

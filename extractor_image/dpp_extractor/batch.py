@@ -40,7 +40,9 @@ class SourceColumn:
 class SourceTable:
     """A dataset's object as found in the snapshot, restricted to the unit's include/exclude.
 
-    `key` and `cursor` are source names. `key_is_unique` is True when the source itself enforces the key.
+    `key`, `cursor` and `coalesce` are source names; where the cursor is NULL, `coalesce` is compared instead.
+    With `brings_nulls` rows without a cursor are part of every window.
+    `key_is_unique` is True when the source itself enforces the key.
     """
 
     object: str
@@ -48,6 +50,8 @@ class SourceTable:
     key: tuple[str, ...] = ()
     cursor: str | None = None
     key_is_unique: bool = False
+    coalesce: str | None = None
+    brings_nulls: bool = False
 
     def column(self, name: str) -> SourceColumn:
         return next(column for column in self.columns if column.name == name)
@@ -61,7 +65,8 @@ class Window:
     """`[low, high)` on the cursor, as canonical text; `low` None = from the beginning.
 
     Timestamps are ISO 8601 with microseconds (and `+00:00` when zoned), dates YYYY-MM-DD, integers decimal.
-    `holder` and `reason` tell what held `high` back.
+    `holder` and `reason` tell what held `high` back. `with_nulls` says that rows without a cursor are read too, as
+    there are some: then a window may be empty and its read is not.
     """
 
     cursor: str
@@ -70,6 +75,7 @@ class Window:
     high: str
     holder: str = ""
     reason: str = ""
+    with_nulls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dpp_core.handover import RunRequest, Unit
 from dpp_core.records import UnitRecord
 from dpp_core.redaction import redact
 from dpp_extractor.batch import FoundObject, SourceTable, Window
+from dpp_extractor.counters import refuse_blind
 from dpp_extractor.extract.database.cautions import find_cautions, is_cheap_to_bound
 from dpp_extractor.extract.database.selection import find_named
 from dpp_extractor.extract.database.window import cursor_kind
@@ -87,6 +88,7 @@ def _foresee(unit: Unit, request: RunRequest, snapshot: Snapshot, ground: Ground
     admission = admit(head, unit, identity, ground.blocks)
     schema = _plan_schema(unit, table, head, admission)
     approve_schema(unit, schema, head, ground.blocks)
+    refuse_blind(unit, table, snapshot.clocks, request.source.engine)
     is_open = kind_of_cursor == "integer" and not is_cheap_to_bound(unit, found)
     window = None if is_open else find_window(unit, table, admission, snapshot)
     is_idle = unit.incremental is not None and window is None and not is_open

@@ -3,7 +3,7 @@
 Called by `unit`. It asks the snapshot for facts and leaves every decision to the pure parts of the stages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -11,8 +11,9 @@ import pyarrow as pa
 from dpp_core.errors import SchemaChangedError, StreamError
 from dpp_core.handover import RunRequest, Unit
 from dpp_core.names import Reason
-from dpp_extractor.batch import Column, Mark, SourceTable, Window
+from dpp_extractor.batch import Column, Mark, SourceColumn, SourceTable, Window
 from dpp_extractor.check.rules import check_key, check_null_cursor
+from dpp_extractor.counters import find_greatest
 from dpp_extractor.extract.database.window import cursor_kind, decide_window
 from dpp_extractor.ports import Snapshot
 from dpp_extractor.publish.admit import Admission, Block, admit, decide_read_at, find_approval
@@ -48,7 +49,9 @@ class Intent:
     def reads_nothing(self) -> bool:
         """True when no row can be new yet: an empty table, or `initial` in the future."""
         window = self.window
-        return self.unit.incremental is not None and (window is None or window.low == window.high)
+        if self.unit.incremental is None:
+            return False
+        return window is None or (window.low == window.high and not window.with_nulls)
 
     @property
     def compares_keys(self) -> bool:
@@ -65,7 +68,8 @@ def decide_intent(
     identity = build_identity(request.source, unit, kind_of_cursor)
     admission = admit(head, unit, identity, blocks)
     null_rows = _count_nulls(unit, table, snapshot)
-    window = find_window(unit, table, admission, snapshot)
+    found = find_window(unit, table, admission, snapshot)
+    window = _complete(unit, table, admission, found, null_rows)
     columns = plan_columns(table, unit)
     replaces_all = admission.kind in ("replace", "reset")
     schema = decide_schema(
@@ -75,8 +79,7 @@ def decide_intent(
         replaces_all=replaces_all,
     )
     approved = admission.approved + approve_schema(unit, schema, head, blocks)
-    reads_nothing = window is None and unit.incremental is not None
-    window = window or _stand_still(unit, table, admission)
+    reads_nothing = _reads_no_row(unit, found, window)
     future = snapshot.count_future(table, window.cursor) if window else (0, "")
     if not reads_nothing:
         check_key(unit.dataset, unit.key, snapshot.duplicate_keys(table, window))
@@ -97,6 +100,11 @@ def decide_intent(
         future_rows=future[0],
         mark=plan_mark(unit, columns),
     )
+
+
+def _reads_no_row(unit: Unit, found: Window | None, window: Window | None) -> bool:
+    with_nulls = window is not None and window.with_nulls
+    return unit.incremental is not None and found is None and not with_nulls
 
 
 def _is_settled(unit: Unit, head: Head, admission: Admission) -> bool:
@@ -127,16 +135,36 @@ def find_window(
             reason=Reason.STREAM_FORMAT_NEWER,
             fix="Use the extractor image that wrote it, or a newer one.",
         )
-    column = table.column(table.cursor)
-    max_cursor = (
-        snapshot.max_cursor(table, column.name) if cursor_kind(column) == "integer" else None
-    )
+    column = _compared_column(table, table.cursor)
+    is_integer = cursor_kind(column) == "integer"
+    max_cursor = find_greatest(snapshot, table, column.name) if is_integer else None
     return decide_window(unit.incremental, column, low, snapshot.clocks, max_cursor)
 
 
-def _stand_still(unit: Unit, table: SourceTable, admission: Admission) -> Window | None:
-    """Give the empty window at the watermark: deleted rows may be committed though no row can be new."""
-    if not unit.compares_keys or table.cursor is None or not isinstance(admission.low, str):
+def _compared_column(table: SourceTable, cursor: str) -> SourceColumn:
+    """Give the cursor with the coarser precision of the two columns that windows compare."""
+    column = table.column(cursor)
+    if table.coalesce is None:
+        return column
+    digits = min(column.second_digits, table.column(table.coalesce).second_digits)
+    return replace(column, second_digits=digits)
+
+
+def _complete(
+    unit: Unit, table: SourceTable, admission: Admission, found: Window | None, null_rows: int
+) -> Window | None:
+    """Give the window that is read, also when no row is new by its cursor but others may be read or gone."""
+    with_nulls = null_rows > 0 and table.brings_nulls
+    if found is None and (with_nulls or unit.compares_keys):
+        found = _stand_still(table, admission)
+    return replace(found, with_nulls=True) if found and with_nulls else found
+
+
+def _stand_still(table: SourceTable, admission: Admission) -> Window | None:
+    """Give the empty window at the watermark: rows without a cursor, or deleted rows, may be committed though no
+    row can be new by its cursor.
+    """
+    if table.cursor is None or not isinstance(admission.low, str):
         return None
     kind = cursor_kind(table.column(table.cursor))
     return Window(table.cursor, kind, admission.low, admission.low)
@@ -165,7 +193,11 @@ def _warnings(
         return tuple(found)
     if window.reason:
         found.append(f"{window.reason}: {snapshot.clocks.holder}".rstrip(": "))
-    if null_rows:
+    if window.with_nulls:
+        found.append(
+            f"{null_rows:,} rows without {window.cursor} are read in each run (nulls: Include)."
+        )
+    elif null_rows:
         found.append(f"{null_rows:,} rows without {window.cursor} were left out (nulls: Exclude).")
     return tuple(found)
 

@@ -110,6 +110,22 @@ class Clocks:
     fix: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The greatest value of an integer cursor before a view was opened, and what keeps it from being a bound.
+
+    `held` names an open transaction that may bring a lower value, or says why none can be seen (`is_blind`);
+    `is_waited_for` says that time mends it. `lag_seconds` is what the unit asks for.
+    """
+
+    value: int | None
+    lag_seconds: int | None = None
+    held: str = ""
+    is_waited_for: bool = False
+    is_blind: bool = False
+    fix: str = ""
+
+
 class Snapshot(Protocol):
     """One consistent view of the source, opened after the clocks were taken; all units of a run read it."""
 
@@ -123,6 +139,11 @@ class Snapshot(Protocol):
 
     @property
     def snapshot_id(self) -> str: ...
+
+    @property
+    def counted(self) -> dict[tuple[str, str], Counted]:
+        """What `counters` found out before the view was opened, by object and cursor; empty when it did not look."""
+        ...
 
     def describe(self, unit: Unit) -> "SourceTable":
         """Columns, types, key facts of the unit's object. SourceObjectError (31) when missing or denied."""

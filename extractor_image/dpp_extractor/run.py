@@ -10,6 +10,7 @@ from dpp_core.errors import DppError
 from dpp_core.handover import RunReport, RunRequest, Unit
 from dpp_core.records import UnitRecord
 from dpp_extractor import outcome, trial
+from dpp_extractor.counters import open_run_view
 from dpp_extractor.heads import read_heads
 from dpp_extractor.ports import Snapshot, Tools
 from dpp_extractor.publish.admit import Block
@@ -53,7 +54,10 @@ def _extract_units(
     attempt: trial.Trial,
     tools: Tools,
 ) -> None:
-    with tools.open_source() as source, source.snapshot() as snapshot:
+    with (
+        tools.open_source() as source,
+        open_run_view(source, heads, attempt.request, tools) as snapshot,
+    ):
         attempt.source = trial.describe_source(attempt.request, snapshot)
         tools.hook("snapshot_open")
         for unit, head in heads:

@@ -259,7 +259,7 @@ def _describe(request: RunRequest, unit: Unit, table: str) -> Described:
         object=unit.object,
         write=unit.write,
         key=unit.key,
-        cursor=unit.incremental.cursor if unit.incremental else None,
+        cursor=unit.incremental.cursor_text if unit.incremental else None,
     )
 
 

@@ -27,7 +27,7 @@ from dpp_extractor.batch import (
 from dpp_extractor.extract.database.columns import select_table
 from dpp_extractor.extract.database.unfit import choose_dropped, count_nulled
 from dpp_extractor.extract.database.window import future_from, parse_cursor
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Counted, Wanted
 
 Row = dict[str, Any]
 
@@ -180,6 +180,7 @@ class FakeSnapshot:
     tables: dict[str, FakeTable]
     clocks: Clocks
     snapshot_at: datetime
+    counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
 
     @property
     def snapshot_id(self) -> str:
@@ -197,11 +198,12 @@ class FakeSnapshot:
         return select_table(unit, found.columns, [found.unique] if found.unique else [])
 
     def max_cursor(self, table: SourceTable, column: str) -> Any:
-        values = [row[column] for row in self._rows(table) if row[column] is not None]
+        values = [_compared(table, row, column) for row in self._rows(table)]
+        values = [value for value in values if value is not None]
         return max(values, default=None)
 
     def count_null_cursor(self, table: SourceTable, column: str) -> int:
-        return sum(row[column] is None for row in self._rows(table))
+        return sum(_compared(table, row, column) is None for row in self._rows(table))
 
     def count_future(self, table: SourceTable, column: str) -> tuple[int, str]:
         limit: Any = future_from(table.column(column), self.clocks)
@@ -246,10 +248,7 @@ class FakeSnapshot:
         rows = [
             row
             for row in self._rows(table)
-            if (value := row[window.cursor]) is not None
-            and not isinstance(value, Broken)
-            and value < high
-            and (low is None or value >= low)
+            if _lies_within(table, _compared(table, row, window.cursor), low, high)
         ]
         return sorted(rows, key=_order(table, window.cursor))
 
@@ -266,6 +265,17 @@ def _describe_found(name: str, table: FakeTable) -> FoundObject:
         for each in table.columns
     )
     return FoundObject(name, f"main.{name}", "table", columns, table.unique, len(table.rows))
+
+
+def _compared(table: SourceTable, row: Row, cursor: str) -> Any:
+    value = row[cursor]
+    return row[table.coalesce] if value is None and table.coalesce is not None else value
+
+
+def _lies_within(table: SourceTable, value: Any, low: Any, high: Any) -> bool:
+    if value is None:
+        return table.brings_nulls
+    return not isinstance(value, Broken) and value < high and (low is None or value >= low)
 
 
 def _order(table: SourceTable, cursor: str) -> Callable[[Row], list[tuple[bool, Any]]]:

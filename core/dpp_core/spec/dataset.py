@@ -43,7 +43,7 @@ class IncrementalSpec(Closed):
         description="Seconds the window stays behind the source's clock, so that rows stamped "
         "before they are committed "
         "are not missed. At least 1 (0 only for sqlite); 300 where open transactions cannot be "
-        "seen.",
+        "seen. With an integer cursor: where they cannot be seen, how long a run waits for them.",
     )
     lookback_seconds: Seconds | None = Field(
         default=None,
@@ -57,9 +57,14 @@ class IncrementalSpec(Closed):
     )
     nulls: Literal["Exclude", "Include", "Coalesce"] | None = Field(
         default=None,
-        description="What happens to rows without a cursor. Exclude leaves them out; when not "
-        "given such rows block the "
-        "dataset. Include and Coalesce are not supported yet.",
+        description="What happens to rows without a cursor. Exclude leaves them out; Include "
+        "reads all of them in each run; Coalesce compares the column named in coalesce instead. "
+        "When not given such rows block the dataset.",
+    )
+    coalesce: ColumnName | None = Field(
+        default=None,
+        description="With nulls: Coalesce, the source column that stands in where the cursor is "
+        "NULL, of the cursor's own kind.",
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -77,12 +82,26 @@ class IncrementalSpec(Closed):
             "!has(self.lookbackRows) || self.lookbackRows == 0",
             "Remove it.",
         ),
-        build_not_yet(
-            "nulls",
-            "nulls other than Exclude",
-            lambda incremental: incremental.nulls in (None, "Exclude"),
-            "!has(self.nulls) || self.nulls == 'Exclude'",
-            "Use Exclude, or remove nulls so that rows without a cursor block the dataset.",
+        Rule(
+            "coalesce",
+            "coalesce and nulls: Coalesce belong together; one of them is missing.",
+            "Give both, or neither.",
+            lambda incremental: (
+                (incremental.nulls == "Coalesce") == (incremental.coalesce is not None)
+            ),
+            "(has(self.nulls) && self.nulls == 'Coalesce') == has(self.coalesce)",
+        ),
+        Rule(
+            "coalesce",
+            "coalesce must be a source column other than the cursor; names that begin with _dpp_ "
+            "are the product's own.",
+            "Name the column that stands in for a NULL cursor, such as created_at.",
+            lambda incremental: (
+                incremental.coalesce is None
+                or (incremental.coalesce != incremental.cursor and not is_own(incremental.coalesce))
+            ),
+            "!has(self.coalesce) || (self.coalesce != self.cursor && "
+            "!self.coalesce.lowerAscii().startsWith('_dpp_'))",
         ),
         Rule(
             "cursor",
@@ -256,7 +275,7 @@ class DatasetSpec(Closed):
         ),
         Rule(
             "columns",
-            "columns leaves out a column that key, incremental.cursor or softDelete.column needs.",
+            "columns leaves out a column that key, incremental or softDelete.column needs.",
             "Include it, or take it out of exclude.",
             lambda dataset: _brings_needed(
                 dataset.columns, dataset.key, dataset.incremental, dataset.soft_delete
@@ -280,10 +299,15 @@ class DatasetSpec(Closed):
             "Use Fail or Quarantine for it.",
             lambda dataset: (
                 dataset.incremental is None
-                or dataset.incremental.cursor not in _unfit_names(dataset, "SetNull", "Text")
+                or not _compared(dataset.incremental) & _unfit_names(dataset, "SetNull", "Text")
             ),
         ),
     )
+
+
+def _compared(incremental: IncrementalSpec) -> set[str]:
+    """Name the columns that windows compare."""
+    return {incremental.cursor} | ({incremental.coalesce} if incremental.coalesce else set())
 
 
 def _unfit_names(dataset: DatasetSpec, *kinds: Unfit) -> set[str]:
@@ -301,7 +325,7 @@ def _brings_needed(
     """Say whether key, cursor and mark are among the columns brought, as far as the file can tell."""
     needed = {
         *key,
-        *([incremental.cursor] if incremental else ()),
+        *(_compared(incremental) if incremental else ()),
         *([soft.column] if soft else ()),
     }
     return _brings_all(columns, needed)

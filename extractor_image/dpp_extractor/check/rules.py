@@ -100,12 +100,16 @@ def check_quarantine(dataset: str, rejected: Sequence[Rejected], rejected_bytes:
 
 
 def check_null_cursor(dataset: str, cursor: str, null_rows: int, nulls: str | None) -> None:
-    """Block a dataset with NULL cursors unless the author chose to leave them out: no window would ever bring them."""
-    if null_rows and nulls is None:
+    """Block a dataset with NULL cursors, which no window would ever bring, unless the author chose what becomes of
+    them.
+    """
+    if null_rows and nulls in (None, "Coalesce"):
+        instead = ", and nothing in its stead" if nulls else ""
         raise BlockedError(
-            f"{null_rows:,} rows of {dataset} have no {cursor}; no window would ever bring them. Nothing was "
+            f"{null_rows:,} rows of {dataset} have no {cursor}{instead}; no window would ever bring them. Nothing was "
             "committed.",
             reason=Reason.CURSOR_HAS_NULLS,
             field="incremental.nulls",
-            fix="Set incremental.nulls: Exclude to leave them out knowingly (they are counted), or use write: Replace.",
+            fix="Set incremental.nulls: Exclude to leave them out knowingly (they are counted), Include to read them "
+            "in each run, Coalesce to compare another column, or use write: Replace.",
         )

@@ -205,6 +205,7 @@ def _window_fields(window: Window | None) -> dict[str, Any] | None:
         "high": window.high,
         "holder": window.holder,
         "reason": window.reason,
+        **({"with_nulls": True} if window.with_nulls else {}),
     }
 
 

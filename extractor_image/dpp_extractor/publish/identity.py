@@ -40,7 +40,7 @@ def build_identity(source: DatabaseSource, unit: Unit, cursor_type: str) -> Iden
         database=source.database,
         object=unit.object,
         key=unit.key,
-        cursor=unit.incremental.cursor if unit.incremental else "",
+        cursor=unit.incremental.cursor_text if unit.incremental else "",
         cursor_type=cursor_type,
         write=unit.write,
     )

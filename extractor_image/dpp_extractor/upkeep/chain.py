@@ -97,7 +97,8 @@ def _check_window(ours: OurCommit, where: str) -> Iterator[Finding]:
     if window is None:
         return
     low, high = window.get("low"), window.get("high")
-    stands_still = low == high and ours.counts.read == 0  # only rows that went were looked for
+    # Only rows that went were looked for, or rows without a cursor were read.
+    stands_still = low == high and (ours.counts.read == 0 or bool(window.get("with_nulls")))
     if low is not None and not stands_still and not _is_before(low, high, str(window.get("kind"))):
         yield Finding(Problem.WINDOW_BACKWARDS, where, f"The window [{low}, {high}) is empty.")
     if ours.final and ours.watermark != high:

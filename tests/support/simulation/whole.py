@@ -5,7 +5,7 @@ Called by the tests for fewer seeds, since a run costs several times as much.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from dpp_core.names import UnitOutcome
 from dpp_extractor.batch import FoundObject, RawBatch, SourceColumn, SourceTable, Window
 from dpp_extractor.extract.database.columns import select_table
 from dpp_extractor.guard.deadline import Stop
-from dpp_extractor.ports import Clocks, Tools, Wanted
+from dpp_extractor.ports import Clocks, Counted, Tools, Wanted
 from dpp_extractor.run import run
 from simulation.process import (
     COLUMN,
@@ -54,6 +54,7 @@ class SimulatedSnapshot:
     rows: list[Row]
     snapshot_at: datetime
     snapshot_id: str
+    counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
 
     def describe(self, unit: Unit) -> SourceTable:
         return select_table(unit, _COLUMNS, [("key",)])

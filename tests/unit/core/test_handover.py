@@ -64,7 +64,7 @@ units = st.builds(
         cursor=names,
         initial=st.none() | names,
         lag_seconds=st.none() | st.integers(0, 86_400),
-        nulls=st.sampled_from([None, "Exclude"]),
+        nulls=st.sampled_from([None, "Exclude", "Include", "Coalesce"]),
     ),
     write=st.sampled_from(["Replace", "Append"]),
     epoch=st.integers(0, 2**31),

@@ -13,6 +13,7 @@ from dpp_core.handover import (
     FEATURES,
     REQUEST_LIMIT_BYTES,
     Deletes,
+    Incremental,
     RunRequest,
     build_request_bytes,
     parse_request,
@@ -238,6 +239,18 @@ def test_a_request_over_the_limit_is_refused_with_its_size(columns: int, letters
     assert caught.value.field == "spec.datasets"
     assert str(REQUEST_LIMIT_BYTES) in caught.value.message
     assert "Split" in caught.value.fix
+
+
+@pytest.mark.parametrize("nulls", ["Include", "Coalesce"])
+def test_a_request_that_keeps_rows_without_a_cursor_must_be_understood(nulls: str) -> None:
+    chosen = {"nulls": nulls, **({"coalesce": "made_at"} if nulls == "Coalesce" else {})}
+    incremental = {"cursor": "updated_at", **chosen}
+
+    request = _deleting(incremental=incremental)
+
+    assert request.units[0].incremental == Incremental(**incremental)
+    assert "nulls" in request.must_understand
+    assert "nulls" not in _deleting().must_understand
 
 
 def _deleting(percent: int | None = None, **changes: Any) -> RunRequest:

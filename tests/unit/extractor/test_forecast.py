@@ -65,6 +65,16 @@ def test_a_table_that_is_not_there_yet_is_read_from_the_beginning() -> None:
     assert told.high is not None
 
 
+def test_a_counting_cursor_without_a_horizon_is_refused_as_the_run_will() -> None:
+    bench = make_shop()
+    bench.source.has_horizon = False
+
+    (told,), (ended,) = foresee(bench, BY_ID), bench.run(BY_ID).units
+
+    assert (told.reads, told.code, told.reason) == ("Refused", ended.code, ended.reason)
+    assert (told.code, told.reason) == (20, Reason.NO_HORIZON)
+
+
 def test_nothing_new_is_told_when_the_clock_stands() -> None:
     bench = make_shop()
     bench.run()

@@ -71,7 +71,7 @@ def _look_at_cursor(unit: Unit, found: FoundObject | None) -> Iterator[Caution]:
         yield Caution(
             about="Nulls",
             message=f"The cursor {column.name!r} can be NULL: one such row blocks the dataset.",
-            fix="Have it declared NOT NULL, or leave such rows out with nulls: Exclude.",
+            fix="Have it declared NOT NULL, or choose with nulls: Exclude, Include or Coalesce.",
         )
     if pa.types.is_date(column.arrow_type):
         yield Caution(

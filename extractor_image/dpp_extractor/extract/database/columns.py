@@ -8,6 +8,8 @@ that is.
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
+import pyarrow as pa
+
 from dpp_core.errors import SourceObjectError, SpecError
 from dpp_core.handover import Unit
 from dpp_core.names import RESERVED_PREFIX
@@ -38,7 +40,11 @@ def select_table(
     cursor = unit.incremental.cursor if unit.incremental else None
     if cursor is not None:
         _require(unit, "incremental.cursor", (cursor,), names)
-    _require_kept(unit, kept, (*unit.key, *((cursor,) if cursor else ())))
+    coalesce = unit.incremental.coalesce if unit.incremental else None
+    if coalesce is not None:
+        _require(unit, "incremental.coalesce", (coalesce,), names)
+    compared = unit.incremental.compared if unit.incremental else ()
+    _require_kept(unit, kept, (*unit.key, *compared))
     _require(unit, "values.columns", tuple(unit.values.columns) if unit.values else (), names)
     table = SourceTable(
         object=unit.object,
@@ -46,10 +52,29 @@ def select_table(
         key=unit.key,
         cursor=cursor,
         key_is_unique=any(set(unique) <= set(unit.key) for unique in unique_keys if unique),
+        coalesce=coalesce,
+        brings_nulls=unit.incremental is not None and unit.incremental.nulls == "Include",
     )
     if cursor is not None:
         cursor_kind(table.column(cursor))
+    if cursor is not None and coalesce is not None:
+        _refuse_unlike(table.column(cursor), table.column(coalesce))
     return table
+
+
+def _refuse_unlike(cursor: SourceColumn, other: SourceColumn) -> None:
+    """Refuse a column to stand in for the cursor whose values are not compared as the cursor's are."""
+    wanted, given = cursor.arrow_type, other.arrow_type
+    if cursor_kind(other) == cursor_kind(cursor) and (
+        pa.types.is_integer(wanted) or wanted == given
+    ):
+        return
+    raise SpecError(
+        f"Column {other.name!r} of type {other.source_type} cannot stand in for the cursor "
+        f"{cursor.name!r} of type {cursor.source_type}: they are not compared alike.",
+        field="incremental.coalesce",
+        fix="Name a column of the cursor's own type.",
+    )
 
 
 def name_nearest(wanted: str, names: Iterable[str]) -> str:
@@ -91,7 +116,7 @@ def _require_kept(unit: Unit, kept: Sequence[SourceColumn], needed: Sequence[str
     missing = [name for name in needed if name not in names]
     if missing:
         raise SpecError(
-            f"Column {missing[0]!r} of {unit.object!r} is key or cursor, but is left out.",
+            f"Column {missing[0]!r} of {unit.object!r} is key or cursor, or stands in for it, but is left out.",
             field=f"datasets[{unit.dataset}].columns",
             fix="Add it to `columns.include`, or take it out of `columns.exclude`.",
         )

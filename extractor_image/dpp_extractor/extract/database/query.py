@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, TableClause, column, func, select, table
+from sqlalchemy import ColumnElement, Select, TableClause, and_, column, func, or_, select, table
 from sqlalchemy.sql.elements import quoted_name
 
 from dpp_extractor.batch import SourceTable
@@ -57,26 +57,54 @@ def build_read(
     ]
     statement = select(*chosen).select_from(origin)
     if within is not None and source.cursor is not None:
-        cursor = origin.c[source.cursor]
+        cursor = _effective(source, origin)
         first = () if order is None else (order(cursor),)
-        names = dict.fromkeys((source.cursor, *source.key))
-        statement = statement.where(*within(cursor)).order_by(
-            *first, *(origin.c[name] for name in names)
+        names = [name for name in source.key if name != source.cursor]
+        statement = statement.where(say(source, origin, within)).order_by(
+            *first, cursor, *(origin.c[name] for name in names)
         )
     return statement if limit_rows is None else statement.limit(limit_rows)
 
 
-def build_count(relation: Relation, name: str, where: Where) -> Select[Any]:
-    """Count the rows of which `where` is true for the named column."""
-    origin = relation.clause([name])
-    return select(func.count()).select_from(origin).where(*where(origin.c[name]))
+def build_count(
+    relation: Relation, name: str, where: Where, source: SourceTable | None = None
+) -> Select[Any]:
+    """Count the rows of which `where` is true for the named column; with the cursor's table, also
+    for the column that stands in where it is NULL.
+    """
+    if source is None or source.coalesce is None:
+        origin = relation.clause([name])
+        return select(func.count()).select_from(origin).where(*where(origin.c[name]))
+    origin = relation.clause([name, source.coalesce])
+    return select(func.count()).select_from(origin).where(say(source, origin, where))
 
 
-def build_max(relation: Relation, name: str, where: Where | None = None) -> Select[Any]:
-    """Select the greatest value of a column."""
-    origin = relation.clause([name])
-    statement = select(func.max(origin.c[name])).select_from(origin)
-    return statement if where is None else statement.where(*where(origin.c[name]))
+def build_count_without(
+    relation: Relation, source: SourceTable, name: str, unusable: Where
+) -> Select[Any]:
+    """Count the rows that no window can place: of a cursor that `unusable` is true of, or NULL with
+    nothing in its stead.
+    """
+    if source.coalesce is None:
+        return build_count(relation, name, unusable)
+    origin = relation.clause([name, source.coalesce])
+    cursor, other = origin.c[name], origin.c[source.coalesce]
+    where = and_(*unusable(cursor), or_(cursor.is_not(None), *unusable(other)))
+    return select(func.count()).select_from(origin).where(where)
+
+
+def build_max(
+    relation: Relation, name: str, where: Where | None = None, source: SourceTable | None = None
+) -> Select[Any]:
+    """Select the greatest value of a column; with the cursor's table, of what windows compare."""
+    if source is None or source.coalesce is None:
+        origin = relation.clause([name])
+        value: Expression = origin.c[name]
+    else:
+        origin = relation.clause([name, source.coalesce])
+        value = _effective(source, origin)
+    statement = select(func.max(value)).select_from(origin)
+    return statement if where is None else statement.where(*where(value))
 
 
 def build_first(relation: Relation, source: SourceTable, name: str, where: Where) -> Select[Any]:
@@ -84,11 +112,12 @@ def build_first(relation: Relation, source: SourceTable, name: str, where: Where
     true.
     """
     named = source.key or (name,)
-    origin = relation.clause(list(dict.fromkeys((name, *named))))
+    others = () if source.coalesce is None else (source.coalesce,)
+    origin = relation.clause(list(dict.fromkeys((name, *named, *others))))
     return (
         select(*(origin.c[item].label(f"k{place}") for place, item in enumerate(named)))
         .select_from(origin)
-        .where(*where(origin.c[name]))
+        .where(say(source, origin, where) if others else and_(*where(origin.c[name])))
         .order_by(*(origin.c[item] for item in dict.fromkeys((name, *named))))
         .limit(1)
     )
@@ -99,12 +128,11 @@ def build_duplicates(relation: Relation, source: SourceTable, within: Where | No
 
     A row with a NULL in its key has none: it goes to quarantine and hides nothing.
     """
-    names = list(dict.fromkeys((*source.key, *((source.cursor,) if source.cursor else ()))))
-    origin = relation.clause(names)
+    origin = relation.clause(list_compared(source))
     key = [origin.c[name] for name in source.key]
     statement = select(*(item.label(f"k{place}") for place, item in enumerate(key)))
     if within is not None and source.cursor is not None:
-        statement = statement.where(*within(origin.c[source.cursor]))
+        statement = statement.where(say(source, origin, within))
     return (
         statement.select_from(origin)
         .where(*(item.is_not(None) for item in key))
@@ -113,6 +141,20 @@ def build_duplicates(relation: Relation, source: SourceTable, within: Where | No
         .order_by(*key)
         .limit(_SHOWN_KEYS)
     )
+
+
+def list_compared(source: SourceTable) -> list[str]:
+    """List the columns that a question about the keys of a window is about."""
+    compared = (source.cursor, source.coalesce)
+    return list(dict.fromkeys((*source.key, *(name for name in compared if name is not None))))
+
+
+def or_missing(source: SourceTable, within: Where, missing: Where | None = None) -> Where:
+    """Add the rows without a cursor to a window, where the dataset wants them in each."""
+    if not source.brings_nulls:
+        return within
+    absent = missing or is_null
+    return lambda cursor: [or_(and_(*within(cursor)), and_(*absent(cursor)))]
 
 
 def is_null(cursor: Expression) -> list[ColumnElement[bool]]:
@@ -125,6 +167,25 @@ def key_text(source: SourceTable, name: str, values: Sequence[object]) -> str:
     named = source.key or (name,)
     text = ", ".join(f"{item}={value}" for item, value in zip(named, values, strict=True))
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def say(source: SourceTable, origin: TableClause, where: Where) -> ColumnElement[bool]:
+    """Say it of the cursor, and where that is NULL of the column in its stead.
+
+    Not of COALESCE of the two: no index serves that, one on each of them serves this.
+    """
+    cursor = origin.c[source.cursor or ""]
+    said = and_(*where(cursor))
+    if source.coalesce is None:
+        return said
+    return or_(said, and_(cursor.is_(None), *where(origin.c[source.coalesce])))
+
+
+def _effective(source: SourceTable, origin: TableClause) -> Expression:
+    cursor = origin.c[source.cursor or ""]
+    if source.coalesce is None:
+        return cursor
+    return func.coalesce(cursor, origin.c[source.coalesce])
 
 
 def _plain(expression: Expression) -> Expression:

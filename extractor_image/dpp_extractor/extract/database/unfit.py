@@ -67,7 +67,7 @@ def _settle(unit: Unit, column: SourceColumn, values: Values) -> SourceColumn:
 
 def _choose(unit: Unit, name: str, values: Values) -> Unfit:
     wanted = values.columns.get(name, values.unfit)
-    is_cursor = unit.incremental is not None and unit.incremental.cursor == name
+    is_cursor = unit.incremental is not None and name in unit.incremental.compared
     if is_cursor and wanted in _NOT_FOR_CURSORS:
         return "Quarantine"
     return "Quarantine" if name in unit.key and wanted in _NOT_FOR_KEYS else wanted

@@ -13,10 +13,22 @@ from sqlalchemy import ColumnElement, LargeBinary, Select, cast, func, literal_c
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from dpp_extractor.batch import SourceColumn, SourceTable, Window
-from dpp_extractor.extract.database.query import Expression, Relation, Where
+from dpp_extractor.extract.database.query import (
+    Expression,
+    Relation,
+    Where,
+    list_compared,
+    or_missing,
+    say,
+)
 from dpp_extractor.extract.database.window import CursorValue, parse_cursor
 
 _SHOWN_KEYS: Final = 3
+
+
+def build_bounds(table: SourceTable, window: Window) -> Where:
+    """Say which rows a window brings: those within, and those without a cursor where it wants them."""
+    return or_missing(table, build_within(table.column(window.cursor), window))
 
 
 def build_within(column: SourceColumn, window: Window) -> Where:
@@ -39,13 +51,12 @@ def build_duplicates(relation: Relation, source: SourceTable, within: Where | No
 
     A row with a NULL in its key has none: it goes to quarantine and hides nothing.
     """
-    names = list(dict.fromkeys((*source.key, *((source.cursor,) if source.cursor else ()))))
-    origin = relation.clause(names)
+    origin = relation.clause(list_compared(source))
     groups = [_told_apart(source.column(name), origin.c[name]) for name in source.key]
     shown = [func.min(origin.c[name]).label(f"k{at}") for at, name in enumerate(source.key)]
     statement = select(*shown).select_from(origin)
     if within is not None and source.cursor is not None:
-        statement = statement.where(*within(origin.c[source.cursor]))
+        statement = statement.where(say(source, origin, within))
     return (
         statement.where(*(origin.c[name].is_not(None) for name in source.key))
         .group_by(*groups)

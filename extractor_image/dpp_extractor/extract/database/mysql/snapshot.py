@@ -36,7 +36,7 @@ from dpp_extractor.extract.database.mysql.estimate import read_estimate
 from dpp_extractor.extract.database.mysql.read import build_batch
 from dpp_extractor.extract.database.mysql.stream import read_blocks
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Counted, Wanted
 
 
 class MysqlSource:
@@ -97,6 +97,7 @@ class MysqlSnapshot:
     clocks: Clocks
     snapshot_at: datetime
     snapshot_id: str
+    counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
     _found: dict[str, Found] = field(default_factory=dict)
     _reading: Generator[RawBatch, None, None] | None = None
 
@@ -107,14 +108,16 @@ class MysqlSnapshot:
         return found.table
 
     def max_cursor(self, table: SourceTable, column: str) -> int | None:
-        statement = query.build_max(self._described(table).relation, column)
+        statement = query.build_max(self._described(table).relation, column, source=table)
         value = self._rows(table, statement, f"Reading the greatest {column!r}")[0][0]
         return None if value is None else int(value)
 
     def count_null_cursor(self, table: SourceTable, column: str) -> int:
         if not table.column(column).nullable:
             return 0
-        statement = query.build_count(self._described(table).relation, column, query.is_null)
+        statement = query.build_count_without(
+            self._described(table).relation, table, column, query.is_null
+        )
         return int(self._rows(table, statement, f"Counting rows without {column!r}")[0][0] or 0)
 
     def count_future(self, table: SourceTable, column: str) -> tuple[int, str]:
@@ -124,7 +127,8 @@ class MysqlSnapshot:
         relation = self._described(table).relation
         later = bounds.build_later(limit)
         what = f"Counting rows of the future by {column!r}"
-        count = int(self._rows(table, query.build_count(relation, column, later), what)[0][0] or 0)
+        count_rows = query.build_count(relation, column, later, table)
+        count = int(self._rows(table, count_rows, what)[0][0] or 0)
         if not count:
             return 0, ""
         first = query.build_first(relation, table, column, later)
@@ -132,7 +136,7 @@ class MysqlSnapshot:
 
     def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
         """Ask the optimiser; no row of the result is read."""
-        within = bounds.build_within(table.column(window.cursor), window) if window else None
+        within = bounds.build_bounds(table, window) if window else None
         statement = query.build_read(self._described(table).relation, table, {}, within, None)
         with self._question(f"Estimating the rows of {table.object!r}", table):
             return read_estimate(self._session, bounds.compile_statement(statement))
@@ -140,7 +144,7 @@ class MysqlSnapshot:
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:
             return ()
-        within = bounds.build_within(table.column(window.cursor), window) if window else None
+        within = bounds.build_bounds(table, window) if window else None
         statement = bounds.build_duplicates(self._described(table).relation, table, within)
         what = f"Looking for keys that occur twice in {table.object!r}"
         rows = self._rows(table, statement, what)
@@ -163,7 +167,7 @@ class MysqlSnapshot:
         self, table: SourceTable, window: Window | None, limit_rows: int | None
     ) -> Generator[RawBatch, None, None]:
         found = self._described(table)
-        within = bounds.build_within(table.column(window.cursor), window) if window else None
+        within = bounds.build_bounds(table, window) if window else None
         statement = query.build_read(found.relation, table, found.forms, within, limit_rows)
         written = bounds.compile_statement(statement, self._session.mark)
         with self._behind_savepoint(f"Reading {table.object!r}", table):

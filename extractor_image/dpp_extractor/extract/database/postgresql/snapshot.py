@@ -44,7 +44,7 @@ from dpp_extractor.extract.database.window import (
     future_from,
     parse_cursor,
 )
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Counted, Wanted
 
 _PRIMARY_VIEW: Final = text(
     "SELECT pg_catalog.clock_timestamp() AS at, pg_catalog.pg_export_snapshot() AS id"
@@ -116,6 +116,7 @@ class PostgresSnapshot:
     clocks: Clocks
     snapshot_at: datetime
     snapshot_id: str
+    counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
     _found: dict[str, Found] = field(default_factory=dict)
 
     def describe(self, unit: Unit) -> SourceTable:
@@ -125,14 +126,14 @@ class PostgresSnapshot:
         return found.table
 
     def max_cursor(self, table: SourceTable, column: str) -> int | None:
-        statement = query.build_max(self._relation(table), column)
+        statement = query.build_max(self._relation(table), column, source=table)
         value = self._scalar(table, statement, f"Reading the greatest {column!r}")
         return None if value is None else int(value)
 
     def count_null_cursor(self, table: SourceTable, column: str) -> int:
         if not table.column(column).nullable:
             return 0
-        statement = query.build_count(self._relation(table), column, query.is_null)
+        statement = query.build_count_without(self._relation(table), table, column, query.is_null)
         return int(self._scalar(table, statement, f"Counting rows without {column!r}"))
 
     def count_future(self, table: SourceTable, column: str) -> tuple[int, str]:
@@ -145,7 +146,7 @@ class PostgresSnapshot:
         def later(cursor: query.Expression) -> list[ColumnElement[bool]]:
             return [cursor > bound]
 
-        count_rows = query.build_count(relation, column, later)
+        count_rows = query.build_count(relation, column, later, table)
         first = query.build_first(relation, table, column, later)
         what = f"Counting rows of the future by {column!r}"
         with self._question(what, table):
@@ -253,8 +254,8 @@ def build_within(table: SourceTable, window: Window) -> query.Where:
     high = _bound(parse_cursor(column, window.high))
     low = None if window.low is None else _bound(parse_cursor(column, window.low))
     if low is None:
-        return lambda cursor: [cursor < high]
-    return lambda cursor: [cursor >= low, cursor < high]
+        return query.or_missing(table, lambda cursor: [cursor < high])
+    return query.or_missing(table, lambda cursor: [cursor >= low, cursor < high])
 
 
 def _bound(value: CursorValue) -> ColumnElement[Any]:

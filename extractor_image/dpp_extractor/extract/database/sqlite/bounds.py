@@ -23,13 +23,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
-from dpp_extractor.batch import SourceColumn, Window
-from dpp_extractor.extract.database.query import Expression, Form, Where
+from dpp_extractor.batch import SourceColumn, SourceTable, Window
+from dpp_extractor.extract.database.query import Expression, Form, Where, or_missing
 from dpp_extractor.extract.database.window import CursorValue, cursor_kind, parse_cursor
 
 _DAY_FORM: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _SECOND_FORM: Final = _DAY_FORM + "[ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]*"
 _SECOND_CHARACTERS: Final = 19
+
+
+def build_bounds(table: SourceTable, window: Window) -> Where:
+    """Say which rows a window brings: those within, and where it wants them those without a usable
+    cursor; what is no value of the column's type is rejected when it is read.
+    """
+    column = table.column(window.cursor)
+    return or_missing(table, build_within(column, window), build_unusable(column))
 
 
 def build_within(column: SourceColumn, window: Window) -> Where:

@@ -25,7 +25,7 @@ from dpp_extractor.extract.database.sqlite.connect import no_writer, open_file, 
 from dpp_extractor.extract.database.sqlite.discover import list_objects
 from dpp_extractor.extract.database.sqlite.rows import build_batch
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Counted, Wanted
 
 _NOW: Final = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"
 _FETCH_ROWS: Final = 512
@@ -91,6 +91,7 @@ class SqliteSnapshot:
     clocks: Clocks
     snapshot_at: datetime
     snapshot_id: str
+    counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
     _found: dict[str, Found] = field(default_factory=dict)
 
     def describe(self, unit: Unit) -> SourceTable:
@@ -100,13 +101,17 @@ class SqliteSnapshot:
         return found.table
 
     def max_cursor(self, table: SourceTable, column: str) -> int | None:
-        statement = query.build_max(self._described(table).relation, column, bounds.is_integer)
+        statement = query.build_max(
+            self._described(table).relation, column, bounds.is_integer, table
+        )
         value = self._rows(statement, f"Reading the greatest {column!r}")[0][0]
         return None if value is None else int(value)
 
     def count_null_cursor(self, table: SourceTable, column: str) -> int:
         unusable = bounds.build_unusable(table.column(column))
-        statement = query.build_count(self._described(table).relation, column, unusable)
+        statement = query.build_count_without(
+            self._described(table).relation, table, column, unusable
+        )
         return int(self._rows(statement, f"Counting rows without {column!r}")[0][0])
 
     def count_future(self, table: SourceTable, column: str) -> tuple[int, str]:
@@ -116,7 +121,7 @@ class SqliteSnapshot:
             return 0, ""
         relation = self._described(table).relation
         later = bounds.build_later(source, limit)
-        count_rows = query.build_count(relation, column, later)
+        count_rows = query.build_count(relation, column, later, table)
         first = query.build_first(relation, table, column, later)
         what = f"Counting rows of the future by {column!r}"
         count = int(self._rows(count_rows, what)[0][0])
@@ -124,17 +129,17 @@ class SqliteSnapshot:
 
     def estimate_rows(self, table: SourceTable, window: Window | None) -> int | None:
         """Count them: SQLite guesses nothing, and a file is small."""
-        column = table.column(window.cursor) if window else None
-        within = bounds.build_within(column, window) if column and window else None
+        within = bounds.build_bounds(table, window) if window else None
         relation = self._described(table).relation
-        first = column.name if column else table.columns[0].name
-        statement = query.build_count(relation, first, within or (lambda cursor: []))
+        first = window.cursor if window else table.columns[0].name
+        of = table if window else None
+        statement = query.build_count(relation, first, within or (lambda cursor: []), of)
         return int(self._rows(statement, f"Counting rows of {table.object!r}")[0][0])
 
     def duplicate_keys(self, table: SourceTable, window: Window | None) -> tuple[str, ...]:
         if table.key_is_unique or not table.key:
             return ()
-        within = bounds.build_within(table.column(window.cursor), window) if window else None
+        within = bounds.build_bounds(table, window) if window else None
         statement = query.build_duplicates(self._described(table).relation, table, within)
         rows = self._rows(statement, f"Looking for keys that occur twice in {table.object!r}")
         return tuple(query.key_text(table, "", row) for row in rows)
@@ -143,9 +148,8 @@ class SqliteSnapshot:
         self, table: SourceTable, window: Window | None, limit_rows: int | None
     ) -> Iterator[RawBatch]:
         found = self._described(table)
-        column = table.column(window.cursor) if window else None
-        within = bounds.build_within(column, window) if column and window else None
-        order = bounds.build_order(column) if column else None
+        within = bounds.build_bounds(table, window) if window else None
+        order = bounds.build_order(table.column(window.cursor)) if window else None
         statement = query.build_read(found.relation, table, {}, within, limit_rows, order)
         kind_of = {c.name: kind for c, kind in zip(found.table.columns, found.kinds, strict=True)}
         kinds = [kind_of[column.name] for column in table.columns]
