@@ -154,7 +154,10 @@ class UnitReport(_Document):
 
 
 class RunReport(_Document):
-    """How a run ended, unit by unit; goes out in the termination message."""
+    """How a run ended, unit by unit; goes out in the termination message.
+
+    The seconds tell how long one statement lived at the source at most, and how old its snapshot got.
+    """
 
     protocol: int = PROTOCOL
     run_id: str
@@ -165,6 +168,8 @@ class RunReport(_Document):
     ended_at: datetime
     index: Literal["Current", "Behind", "Off"] = "Off"
     truncated: bool = False
+    longest_statement_seconds: float = 0.0
+    snapshot_age_seconds: float = 0.0
     units: tuple[UnitReport, ...]
 
 

@@ -110,6 +110,20 @@ class Clocks:
     fix: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a source was asked to bear: statements, the one that lived longest there, and the age of the snapshot.
+
+    `notes` are sentences for whoever looks after the source.
+    """
+
+    statements: int = 0
+    longest_statement_seconds: float = 0.0
+    longest_statement: str = ""
+    snapshot_age_seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
 class Snapshot(Protocol):
     """One consistent view of the source, opened after the clocks were taken; all units of a run read it."""
 
@@ -158,6 +172,10 @@ class Snapshot(Protocol):
 
         `table` is what `describe` gave, or the same with fewer columns, which then are all that is asked for.
         """
+        ...
+
+    def take_load(self) -> Load:
+        """What the source was asked to bear since this was asked last; it answers also when the source is gone."""
         ...
 
 

@@ -60,9 +60,11 @@ def _extract_units(
             tools.stop.raise_if_stopped()
             with logs.bound(dataset=unit.dataset), telemetry.span("unit", dataset=unit.dataset):
                 try:
-                    attempt.add(_extract_one(unit, head, snapshot, attempt.request, tools, blocks))
+                    record = _extract_one(unit, head, snapshot, attempt.request, tools, blocks)
+                    attempt.add(trial.tell_load(record, snapshot.take_load()))
                 except DppError as error:
-                    attempt.add(outcome.build_failed(unit, error))
+                    record = outcome.build_failed(unit, error)
+                    attempt.add(trial.tell_load(record, snapshot.take_load()))
                     if error.is_shared:
                         raise
 

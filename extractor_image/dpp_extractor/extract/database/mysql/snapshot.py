@@ -19,6 +19,7 @@ from dpp_core.errors import InternalError
 from dpp_core.handover import Unit
 from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
+from dpp_extractor.extract.database.gauge import Gauge
 from dpp_extractor.extract.database.limits import Limits, Retrying
 from dpp_extractor.extract.database.mysql import bounds
 from dpp_extractor.extract.database.mysql.catalogue import Found, find_object
@@ -36,7 +37,7 @@ from dpp_extractor.extract.database.mysql.estimate import read_estimate
 from dpp_extractor.extract.database.mysql.read import build_batch
 from dpp_extractor.extract.database.mysql.stream import read_blocks
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Load, Wanted
 
 
 class MysqlSource:
@@ -99,6 +100,7 @@ class MysqlSnapshot:
     snapshot_id: str
     _found: dict[str, Found] = field(default_factory=dict)
     _reading: Generator[RawBatch, None, None] | None = None
+    _gauge: Gauge = field(default_factory=Gauge)
 
     def describe(self, unit: Unit) -> SourceTable:
         with self._question(f"Describing {unit.object!r}"):
@@ -153,6 +155,9 @@ class MysqlSnapshot:
         self._reading = self._read(table, window, limit_rows)
         return self._reading
 
+    def take_load(self) -> Load:
+        return self._gauge.take()
+
     def leave_read(self) -> None:
         """End a read that was given up: its rows would stand before any other answer."""
         if self._reading is not None:
@@ -204,7 +209,8 @@ class MysqlSnapshot:
         with translated(what, grant):
             run(connection, "SAVEPOINT dpp")
             try:
-                yield
+                with self._gauge.statement(what):
+                    yield
             finally:
                 with suppress(pymysql.err.Error):
                     run(connection, "ROLLBACK TO SAVEPOINT dpp")

@@ -32,6 +32,7 @@ from dpp_core.handover import Unit
 from dpp_core.names import Reason
 from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
+from dpp_extractor.extract.database.gauge import Gauge
 from dpp_extractor.extract.database.limits import Limits
 from dpp_extractor.extract.database.postgresql.catalogue import Found, find_object
 from dpp_extractor.extract.database.postgresql.clocks import explain_horizon, read_clocks
@@ -44,7 +45,7 @@ from dpp_extractor.extract.database.window import (
     future_from,
     parse_cursor,
 )
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Load, Wanted
 
 _PRIMARY_VIEW: Final = text(
     "SELECT pg_catalog.clock_timestamp() AS at, pg_catalog.pg_export_snapshot() AS id"
@@ -117,6 +118,7 @@ class PostgresSnapshot:
     snapshot_at: datetime
     snapshot_id: str
     _found: dict[str, Found] = field(default_factory=dict)
+    _gauge: Gauge = field(default_factory=Gauge)
 
     def describe(self, unit: Unit) -> SourceTable:
         with self._question(f"Describing {unit.object!r}"):
@@ -186,6 +188,9 @@ class PostgresSnapshot:
                 yield parse_block(block, table.columns)
             self._refuse_rewritten(found)
 
+    def take_load(self) -> Load:
+        return self._gauge.take()
+
     def _copy(
         self, statement: str, *, has_encoding: bool
     ) -> Iterator[bytes | bytearray | memoryview]:
@@ -232,7 +237,11 @@ class PostgresSnapshot:
     @contextmanager
     def _question(self, what: str, table: SourceTable | None = None) -> Iterator[None]:
         grant = self._found[table.object].grant if table and table.object in self._found else ""
-        with translated(what, grant), self._connection.begin_nested():
+        with (
+            translated(what, grant),
+            self._connection.begin_nested(),
+            self._gauge.statement(what),
+        ):
             yield
 
 

@@ -18,6 +18,7 @@ from dpp_core.handover import Unit
 from dpp_core.names import Reason
 from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
+from dpp_extractor.extract.database.gauge import Gauge
 from dpp_extractor.extract.database.limits import Limits, Retrying
 from dpp_extractor.extract.database.sqlite import bounds
 from dpp_extractor.extract.database.sqlite.catalogue import Found, find_object
@@ -25,7 +26,7 @@ from dpp_extractor.extract.database.sqlite.connect import no_writer, open_file, 
 from dpp_extractor.extract.database.sqlite.discover import list_objects
 from dpp_extractor.extract.database.sqlite.rows import build_batch
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks, Wanted
+from dpp_extractor.ports import Clocks, Load, Wanted
 
 _NOW: Final = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"
 _FETCH_ROWS: Final = 512
@@ -92,6 +93,7 @@ class SqliteSnapshot:
     snapshot_at: datetime
     snapshot_id: str
     _found: dict[str, Found] = field(default_factory=dict)
+    _gauge: Gauge = field(default_factory=Gauge)
 
     def describe(self, unit: Unit) -> SourceTable:
         with translated(f"Describing {unit.object!r}"):
@@ -149,10 +151,14 @@ class SqliteSnapshot:
         statement = query.build_read(found.relation, table, {}, within, limit_rows, order)
         kind_of = {c.name: kind for c, kind in zip(found.table.columns, found.kinds, strict=True)}
         kinds = [kind_of[column.name] for column in table.columns]
-        with translated(f"Reading {table.object!r}"):
+        what = f"Reading {table.object!r}"
+        with translated(what), self._gauge.statement(what):
             cursor = self._connection.execute(bounds.compile_statement(statement))
             for rows in _read_blocks(cursor, self._limits.block_bytes):
                 yield build_batch(rows, table.columns, kinds)
+
+    def take_load(self) -> Load:
+        return self._gauge.take()
 
     def _described(self, table: SourceTable) -> Found:
         found = self._found.get(table.object)
@@ -161,7 +167,7 @@ class SqliteSnapshot:
         return found
 
     def _rows(self, statement: Select[Any], what: str) -> list[tuple[Any, ...]]:
-        with translated(what):
+        with translated(what), self._gauge.statement(what):
             return self._connection.execute(bounds.compile_statement(statement)).fetchall()
 
 
