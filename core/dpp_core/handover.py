@@ -15,7 +15,9 @@ from dpp_core.errors import SpecError
 from dpp_core.names import PROTOCOL, Reason, RunOutcome, Unfit, UnitOutcome
 
 REQUEST_LIMIT_BYTES: Final = 128 * 1024
-FEATURES: Final = frozenset({"database", "replace", "append", "maintain", "values", "deletes"})
+FEATURES: Final = frozenset(
+    {"database", "replace", "append", "maintain", "values", "deletes", "limits"}
+)
 """What this version understands; a request that must be understood beyond it is refused with exit 20."""
 
 
@@ -74,6 +76,14 @@ class Unit(_Document):
         return self.deletes is not None and self.deletes.kind == "KeyDiff"
 
 
+class SourceLimits(_Document):
+    """How hard the source may be used; None: no bound, or the extractor's own."""
+
+    read_seconds: int | None = None
+    rows_per_second: int | None = None
+    field_bytes: int | None = None
+
+
 class DatabaseSource(_Document):
     """A resolved database source; for sqlite `database` is the file's path and `host` is empty."""
 
@@ -82,6 +92,7 @@ class DatabaseSource(_Document):
     port: int | None = None
     database: str
     tls: Literal["VerifyFull", "VerifyCa", "Require", "Disable"] = "VerifyFull"
+    limits: SourceLimits | None = None
 
 
 class Destination(_Document):

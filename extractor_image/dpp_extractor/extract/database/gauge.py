@@ -4,11 +4,11 @@ Called by each engine's snapshot. Nothing is decided here. A statement counts fr
 taking of its last row: a reader that is slow to take rows keeps it alive at the server just as well.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from dpp_extractor.batch import RawBatch, SourceTable, Window
 from dpp_extractor.ports import Load
 
 
@@ -18,7 +18,7 @@ class Gauge:
     never goes back.
     """
 
-    now: Callable[[], float] = time.monotonic
+    now: Callable[[], float]
     _opened: float = field(init=False)
     _statements: int = field(init=False, default=0)
     _longest: float = field(init=False, default=0.0)
@@ -39,6 +39,25 @@ class Gauge:
             lived = self.now() - began
             if lived > self._longest or not self._what:
                 self._longest, self._what = lived, what
+
+    def watch_whole(
+        self,
+        batches: Iterator[RawBatch],
+        table: SourceTable,
+        window: Window | None,
+        most_seconds: int | None,
+    ) -> Iterator[RawBatch]:
+        """Pass a read on that is one statement; note when it lived longer than the source allows."""
+        began = self.now()
+        yield from batches
+        lived = self.now() - began
+        if most_seconds is not None and lived > most_seconds:
+            why = f"its cursor {window.cursor}" if window else "its dataset's key"
+            self.note(
+                f"{table.object} was read in one statement of {lived:.0f} s, longer than "
+                f"maxReadSeconds ({most_seconds}): {why} is not one to divide a read by. It takes a "
+                "key that is unique and never NULL at the source."
+            )
 
     def note(self, message: str) -> None:
         """Keep a sentence for whoever looks after the source."""

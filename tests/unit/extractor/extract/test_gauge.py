@@ -41,8 +41,12 @@ def test_what_was_taken_is_not_told_twice_but_the_age_goes_on() -> None:
 def test_a_statement_that_fails_counts_too() -> None:
     clock = Clock()
     gauge = Gauge(clock)
-    with pytest.raises(ValueError, match="gone"), gauge.statement("a"):
+
+    def fail() -> None:
         clock.seconds += 3
         raise ValueError("gone")
+
+    with pytest.raises(ValueError, match="gone"), gauge.statement("a"):
+        fail()
 
     assert gauge.take().longest_statement_seconds == 3.0

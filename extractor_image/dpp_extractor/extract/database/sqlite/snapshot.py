@@ -18,6 +18,7 @@ from dpp_core.handover import Unit
 from dpp_core.names import Reason
 from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
+from dpp_extractor.extract.database.fields import refuse_large
 from dpp_extractor.extract.database.gauge import Gauge
 from dpp_extractor.extract.database.limits import Limits, Retrying
 from dpp_extractor.extract.database.sqlite import bounds
@@ -93,7 +94,10 @@ class SqliteSnapshot:
     snapshot_at: datetime
     snapshot_id: str
     _found: dict[str, Found] = field(default_factory=dict)
-    _gauge: Gauge = field(default_factory=Gauge)
+    _gauge: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._gauge = Gauge(self._limits.clock)
 
     def describe(self, unit: Unit) -> SourceTable:
         with translated(f"Describing {unit.object!r}"):
@@ -154,8 +158,13 @@ class SqliteSnapshot:
         what = f"Reading {table.object!r}"
         with translated(what), self._gauge.statement(what):
             cursor = self._connection.execute(bounds.compile_statement(statement))
-            for rows in _read_blocks(cursor, self._limits.block_bytes):
+            for rows in _read_blocks(cursor, self._limits.most_block_bytes):
+                if _size_bytes(rows) > self._limits.field_bytes:
+                    for row in rows:
+                        sizes = [_measure(cell) for cell in row]
+                        refuse_large(table, row, sizes, self._limits.field_bytes)
                 yield build_batch(rows, table.columns, kinds)
+                self._limits.pace(len(rows))
 
     def take_load(self) -> Load:
         return self._gauge.take()
@@ -202,6 +211,10 @@ def _read_blocks(cursor: sqlite3.Cursor, block_bytes: int) -> Iterator[list[tupl
             block, size = [], 0
     if block:
         yield block
+
+
+def _measure(cell: Any) -> int:
+    return len(cell) if isinstance(cell, str | bytes) else 0
 
 
 def _size_bytes(rows: Sequence[tuple[Any, ...]]) -> int:
