@@ -15,6 +15,7 @@ from dpp_core.handover import Unit
 from dpp_core.records import RunRecord
 
 if TYPE_CHECKING:
+    from dpp_core.errors import DppError
     from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 
 
@@ -219,6 +220,7 @@ class Tools:
     `pause` waits between two tries of a conditional write, given the number of tries so far; a stop ends the wait.
     `progress` gets (dataset, rows so far, bytes so far) once a batch. `index` is None when none is configured.
     `measure` gets the run's record at the end, for metrics; it does not raise.
+    `retry_read` calls again what lost the source in the middle of reading, as often as patience lasts.
     `checkpoint` gets a table's prefix when its log has grown by a hundred commits; it does not raise.
     """
 
@@ -234,6 +236,7 @@ class Tools:
     code_version: str = ""
     measure: Callable[[RunRecord], None] = lambda record: None
     checkpoint: Callable[[str], None] = lambda prefix: None
+    retry_read: "Callable[[Callable[[], DppError | None]], DppError | None]" = lambda read: read()
 
 
 ReadSecret = Callable[[str], Mapping[str, Any]]

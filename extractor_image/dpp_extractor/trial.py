@@ -84,6 +84,8 @@ class Trial:
     warnings: list[str] = field(default_factory=list)
     source: dict[str, Any] = field(default_factory=dict)
     index: WatchedIndex | None = None
+    lost_load: Load | None = None
+    """What the source bore for the unit that the run ended in."""
 
     def watch(self, tools: Tools) -> Tools:
         """Hand out tools whose index is watched, so that the record tells what it missed, and is told of progress."""

@@ -79,6 +79,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             pause=lambda tries: around.stop.sleep(wait_seconds(tries)),
             code_version=find_code_version(),
             measure=build_measure(around.settings),
+            retry_read=patience("read"),
             checkpoint=build_checkpoint(request.destination, read_secret, store.uri, around),
         )
 
