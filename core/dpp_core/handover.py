@@ -16,7 +16,7 @@ from dpp_core.names import PROTOCOL, Reason, RunOutcome, Unfit, UnitOutcome
 
 REQUEST_LIMIT_BYTES: Final = 128 * 1024
 FEATURES: Final = frozenset(
-    {"database", "replace", "append", "maintain", "values", "deletes", "nulls"}
+    {"database", "replace", "append", "maintain", "values", "deletes", "nulls", "limits"}
 )
 """What this version understands; a request that must be understood beyond it is refused with exit 20."""
 
@@ -87,6 +87,14 @@ class Unit(_Document):
         return self.deletes is not None and self.deletes.kind == "KeyDiff"
 
 
+class SourceLimits(_Document):
+    """How hard the source may be used; None: no bound, or the extractor's own."""
+
+    read_seconds: int | None = None
+    rows_per_second: int | None = None
+    field_bytes: int | None = None
+
+
 class DatabaseSource(_Document):
     """A resolved database source; for sqlite `database` is the file's path and `host` is empty."""
 
@@ -95,6 +103,7 @@ class DatabaseSource(_Document):
     port: int | None = None
     database: str
     tls: Literal["VerifyFull", "VerifyCa", "Require", "Disable"] = "VerifyFull"
+    limits: SourceLimits | None = None
 
 
 class Destination(_Document):
@@ -167,7 +176,10 @@ class UnitReport(_Document):
 
 
 class RunReport(_Document):
-    """How a run ended, unit by unit; goes out in the termination message."""
+    """How a run ended, unit by unit; goes out in the termination message.
+
+    The seconds tell how long one statement lived at the source at most, and how old its snapshot got.
+    """
 
     protocol: int = PROTOCOL
     run_id: str
@@ -178,6 +190,8 @@ class RunReport(_Document):
     ended_at: datetime
     index: Literal["Current", "Behind", "Off"] = "Off"
     truncated: bool = False
+    longest_statement_seconds: float = 0.0
+    snapshot_age_seconds: float = 0.0
     units: tuple[UnitReport, ...]
 
 

@@ -22,6 +22,7 @@ from dpp_core.handover import (
     Destination,
     Incremental,
     RunRequest,
+    SourceLimits,
     Unit,
     Values,
     build_request_bytes,
@@ -39,6 +40,7 @@ from dpp_core.run import ExtractionRun, ExtractionRunSpec, RunMeta, RunUnit
 from dpp_core.spec.columns import ColumnsSpec, ValuesSpec
 from dpp_core.spec.dataset import DatasetSpec, IncrementalSpec
 from dpp_core.spec.extraction import Extraction
+from dpp_core.spec.source import DatabaseLimitsSpec
 from dpp_core.tenancy import check_tenancy
 
 
@@ -153,7 +155,7 @@ def _build_request(extraction: Extraction, policy: Policy, run: ExtractionRun) -
         seconds=(settings and settings.deadline_seconds) or policy.defaults.deadline_seconds
     )
     return RunRequest(
-        must_understand=_list_features(run, units),
+        must_understand=_list_features(run, source, units),
         run_id=run.metadata.name,
         correlation_id=_choose_correlation_id(run),
         cluster=policy.cluster,
@@ -183,10 +185,13 @@ _KEPT_NULLS: Final = ("Include", "Coalesce")
 """An image that does not know these would leave rows out, or refuse the document as broken."""
 
 
-def _list_features(run: ExtractionRun, units: Sequence[Unit]) -> tuple[str, ...]:
+def _list_features(
+    run: ExtractionRun, source: DatabaseSource, units: Sequence[Unit]
+) -> tuple[str, ...]:
     """List what the image must understand.
 
-    One that does not know upkeep would read the source instead, one that does not know values would quarantine.
+    One that does not know upkeep would read the source instead, one that does not know values would quarantine, one
+    that does not know limits would ask more of the source than it allows.
     """
     features = {"database", *(unit.write.lower() for unit in units)}
     if run.spec.type == "Maintain":
@@ -197,6 +202,8 @@ def _list_features(run: ExtractionRun, units: Sequence[Unit]) -> tuple[str, ...]
         features.add("deletes")
     if any(unit.incremental and unit.incremental.nulls in _KEPT_NULLS for unit in units):
         features.add("nulls")
+    if source.limits:
+        features.add("limits")
     return tuple(sorted(features))
 
 
@@ -224,7 +231,12 @@ def _resolve_source(extraction: Extraction) -> DatabaseSource:
             fix="Use source.database.",
         )
     if database.engine == "sqlite":
-        return DatabaseSource(engine="sqlite", database=database.database, tls="Disable")
+        return DatabaseSource(
+            engine="sqlite",
+            database=database.database,
+            tls="Disable",
+            limits=_resolve_limits(database.limits),
+        )
     if database.engine not in ("postgresql", "mysql", "mariadb"):
         raise SpecError(
             f"engine {database.engine} is not supported yet.",
@@ -238,6 +250,18 @@ def _resolve_source(extraction: Extraction) -> DatabaseSource:
         port=database.port or DEFAULT_PORTS[database.engine],
         database=database.database,
         tls=database.tls.mode if database.tls else "VerifyFull",
+        limits=_resolve_limits(database.limits),
+    )
+
+
+def _resolve_limits(limits: DatabaseLimitsSpec | None) -> SourceLimits | None:
+    """Nothing where nothing is bounded, so that such a request stays as it was."""
+    if limits is None or limits == DatabaseLimitsSpec():
+        return None
+    return SourceLimits(
+        read_seconds=limits.max_read_seconds,
+        rows_per_second=limits.max_rows_per_second,
+        field_bytes=limits.max_field_bytes,
     )
 
 

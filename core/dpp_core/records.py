@@ -44,8 +44,17 @@ class CountsRecord(_Record):
     deleted: int = 0
 
 
+class LoadRecord(_Record):
+    """What the source was asked to bear: how long one statement lived there at most, and how old the snapshot got."""
+
+    statements: int = 0
+    longest_statement_seconds: float = 0.0
+    longest_statement: str = ""
+    snapshot_age_seconds: float = 0.0
+
+
 class UnitRecord(_Record):
-    """One dataset of a run, in full."""
+    """One dataset of a run, in full. `load` None: the source was not asked."""
 
     dataset: str
     outcome: UnitOutcome
@@ -67,6 +76,7 @@ class UnitRecord(_Record):
     reason: Reason | None = None
     message: str = ""
     fingerprint: str = ""
+    load: LoadRecord | None = None
 
 
 class RunRecord(_Record):
@@ -95,6 +105,7 @@ class RunRecord(_Record):
     warnings: tuple[str, ...] = ()
     index: Literal["Current", "Behind", "Off"] = "Off"
     units: tuple[UnitRecord, ...] = ()
+    load: LoadRecord | None = None
 
 
 class CatalogColumn(_Record):

@@ -15,6 +15,7 @@ from dpp_core.handover import Unit
 from dpp_core.records import RunRecord
 
 if TYPE_CHECKING:
+    from dpp_core.errors import DppError
     from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 
 
@@ -126,6 +127,20 @@ class Counted:
     fix: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a source was asked to bear: statements, the one that lived longest there, and the age of the snapshot.
+
+    `notes` are sentences for whoever looks after the source.
+    """
+
+    statements: int = 0
+    longest_statement_seconds: float = 0.0
+    longest_statement: str = ""
+    snapshot_age_seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
 class Snapshot(Protocol):
     """One consistent view of the source, opened after the clocks were taken; all units of a run read it."""
 
@@ -181,6 +196,10 @@ class Snapshot(Protocol):
         """
         ...
 
+    def take_load(self) -> Load:
+        """What the source was asked to bear since this was asked last; it answers also when the source is gone."""
+        ...
+
 
 Wanted = Callable[[str, str], bool]
 """Whether an object is asked for, by its name as a resource writes it, and by its name with the schema."""
@@ -222,6 +241,7 @@ class Tools:
     `pause` waits between two tries of a conditional write, given the number of tries so far; a stop ends the wait.
     `progress` gets (dataset, rows so far, bytes so far) once a batch. `index` is None when none is configured.
     `measure` gets the run's record at the end, for metrics; it does not raise.
+    `retry_read` calls again what lost the source in the middle of reading, as often as patience lasts.
     `checkpoint` gets a table's prefix when its log has grown by a hundred commits; it does not raise.
     """
 
@@ -237,6 +257,7 @@ class Tools:
     code_version: str = ""
     measure: Callable[[RunRecord], None] = lambda record: None
     checkpoint: Callable[[str], None] = lambda prefix: None
+    retry_read: "Callable[[Callable[[], DppError | None]], DppError | None]" = lambda read: read()
 
 
 ReadSecret = Callable[[str], Mapping[str, Any]]

@@ -11,10 +11,10 @@ from typing import Any, Final
 from dpp_core import logs
 from dpp_core.errors import DestinationUnavailableError, DppError
 from dpp_core.handover import RunReport, RunRequest, build_request_bytes
-from dpp_core.records import RunRecord, UnitRecord
+from dpp_core.records import LoadRecord, RunRecord, UnitRecord
 from dpp_core.redaction import redact
 from dpp_extractor import outcome
-from dpp_extractor.ports import Index, Put, Snapshot, Tools
+from dpp_extractor.ports import Index, Load, Put, Snapshot, Tools
 from dpp_extractor.publish.keys import Stream, plan_key, run_key, table_prefix
 from dpp_extractor.record.run import (
     Circumstances,
@@ -84,6 +84,8 @@ class Trial:
     warnings: list[str] = field(default_factory=list)
     source: dict[str, Any] = field(default_factory=dict)
     index: WatchedIndex | None = None
+    lost_load: Load | None = None
+    """What the source bore for the unit that the run ended in."""
 
     def watch(self, tools: Tools) -> Tools:
         """Hand out tools whose index is watched, so that the record tells what it missed, and is told of progress."""
@@ -127,6 +129,21 @@ def _told(record: UnitRecord) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
+def tell_load(record: UnitRecord, load: Load) -> UnitRecord:
+    """Put what the source bore for a unit into its record."""
+    return record.model_copy(
+        update={
+            "load": LoadRecord(
+                statements=load.statements,
+                longest_statement_seconds=load.longest_statement_seconds,
+                longest_statement=load.longest_statement,
+                snapshot_age_seconds=load.snapshot_age_seconds,
+            ),
+            "warnings": record.warnings + tuple(map(redact, load.notes)),
+        }
+    )
+
+
 def describe_source(request: RunRequest, snapshot: Snapshot) -> dict[str, Any]:
     """Say which view of which source was read, and who held its horizon back."""
     clocks = snapshot.clocks
@@ -158,6 +175,8 @@ def finish(trial: Trial, tools: Tools) -> RunReport:
         exit_code=report.exit_code,
         index=index,
         seconds=round((report.ended_at - report.started_at).total_seconds(), 3),
+        longest_statement_seconds=report.longest_statement_seconds,
+        snapshot_age_seconds=report.snapshot_age_seconds,
     )
     tools.hook("reported")
     return report

@@ -6,19 +6,21 @@ adapter is needed. Everything opened here is closed in reverse when the block en
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpp_core import ids, logs, telemetry
-from dpp_core.handover import Destination, RunRequest
+from dpp_core.handover import Destination, RunRequest, SourceLimits
 from dpp_core.records import RunRecord
 from dpp_extractor.adapters.secrets import SecretPlaces, open_secrets
 from dpp_extractor.guard.deadline import Deadline, Stop
+from dpp_extractor.guard.pace import Pace, unhurried
 from dpp_extractor.guard.retry import Retry, RetryPolicy, retrying
 from dpp_extractor.ports import Index, ReadSecret, Source, Store, Tools
 from dpp_extractor.publish.hooks import do_nothing, wait_seconds
@@ -77,6 +79,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             pause=lambda tries: around.stop.sleep(wait_seconds(tries)),
             code_version=find_code_version(),
             measure=build_measure(around.settings),
+            retry_read=patience("read"),
             checkpoint=build_checkpoint(request.destination, read_secret, store.uri, around),
         )
 
@@ -179,11 +182,24 @@ def open_source(
     from dpp_extractor.extract.database.engine import open_database
     from dpp_extractor.extract.database.limits import Limits
 
+    asked = request.source.limits or SourceLimits()
+    sleep = around.stop.sleep
+    pace = (
+        Pace(asked.rows_per_second, time.monotonic, sleep) if asked.rows_per_second else unhurried
+    )
+    limits = Limits(
+        block_bytes=around.settings.batch_bytes,
+        read_seconds=asked.read_seconds,
+        pace=pace,
+        clock=time.monotonic,
+    )
+    if asked.field_bytes is not None:
+        limits = replace(limits, field_bytes=asked.field_bytes)
     return open_database(
         request.source,
         secret,
         run_id=request.run_id,
-        limits=Limits(block_bytes=around.settings.batch_bytes),
+        limits=limits,
         ca_file=around.settings.ca_file or None,
         retrying=retry,
     )

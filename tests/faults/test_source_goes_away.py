@@ -37,6 +37,23 @@ def crash_and_restart(scene: Scene, postgres: Postgres) -> None:
 
 
 @pytest.mark.parametrize("breaking", [end_session, crash_and_restart], ids=["session", "server"])
+def test_a_source_that_goes_away_in_the_middle_of_a_read_is_read_anew_within_the_run(
+    scene: Scene, postgres: Postgres, breaking: Callable[[Scene, Postgres], None]
+) -> None:
+    scene.make_slow(0.2)
+
+    running = scene.start(DPP_BATCH_BYTES="256", DPP_RETRY_BASE_SECONDS="2")
+    wait_until(scene.reading(), "the slow read")
+    breaking(scene, postgres)
+    scene.make_slow(0)
+    ended = finish(running)
+
+    assert next(line["what"] for line in ended.lines if line["event"] == "retry") == "read"
+    assert len(scene.log("items")) == 1
+    scene.assert_equal()
+
+
+@pytest.mark.parametrize("breaking", [end_session, crash_and_restart], ids=["session", "server"])
 def test_a_source_that_goes_away_in_the_middle_of_a_read_leaves_nothing_half_visible(
     scene: Scene, postgres: Postgres, breaking: Callable[[Scene, Postgres], None]
 ) -> None:
@@ -47,7 +64,7 @@ def test_a_source_that_goes_away_in_the_middle_of_a_read_leaves_nothing_half_vis
     scene.execute(CHANGE)
     scene.make_slow(0.2)
 
-    running = scene.start(DPP_BATCH_BYTES="256")
+    running = scene.start(DPP_BATCH_BYTES="256", DPP_RETRY_ATTEMPTS="1")
     wait_until(scene.reading(), "the slow read")
     breaking(scene, postgres)
     ended = finish(running, expect=23)

@@ -27,7 +27,7 @@ from dpp_extractor.batch import (
 from dpp_extractor.extract.database.columns import select_table
 from dpp_extractor.extract.database.unfit import choose_dropped, count_nulled
 from dpp_extractor.extract.database.window import future_from, parse_cursor
-from dpp_extractor.ports import Clocks, Counted, Wanted
+from dpp_extractor.ports import Clocks, Counted, Load, Wanted
 
 Row = dict[str, Any]
 
@@ -101,6 +101,7 @@ class FakeSource:
     calls: list[str] = field(default_factory=list)
     before: Callable[[str], None] = lambda call: None
     open_transactions: list["FakeTransaction"] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def tick(self, seconds: float = 1.0) -> None:
         self.clock += timedelta(seconds=seconds)
@@ -235,6 +236,11 @@ class FakeSnapshot:
         for start in range(0, len(rows), self.source.batch_rows):
             self.source.note(f"read {table.object}")
             yield _batch(rows[start : start + self.source.batch_rows], table.columns)
+
+    def take_load(self) -> Load:
+        """A statement of two seconds, in a snapshot as old as the clock says."""
+        age_seconds = (self.source.clock - self.snapshot_at).total_seconds()
+        return Load(1, 2.0, "Reading", age_seconds, self.source.notes)
 
     def _rows(self, table: SourceTable) -> list[Row]:
         return self.tables[table.object].rows

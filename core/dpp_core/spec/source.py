@@ -43,6 +43,24 @@ class TlsSpec(Closed):
     )
 
 
+class DatabaseLimitsSpec(Closed):
+    """How hard a database server may be used."""
+
+    max_read_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] | None = Field(
+        default=None,
+        description="About how long one statement may live; a longer read is divided by ranges of "
+        "its cursor or its unique key, inside one snapshot. Not for sqlite.",
+    )
+    max_rows_per_second: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = Field(
+        default=None, description="Most rows taken in a second, over all datasets of a run."
+    )
+    max_field_bytes: Annotated[int, Field(strict=True, ge=1024, le=1_000_000_000)] | None = Field(
+        default=None,
+        description="Largest value that is read, in bytes; 100,000,000 when not given. A larger "
+        "one ends its dataset with the row's key.",
+    )
+
+
 class DatabaseSourceSpec(Closed):
     """A database to read from."""
 
@@ -63,6 +81,10 @@ class DatabaseSourceSpec(Closed):
     )
     tls: TlsSpec | None = Field(
         default=None, description="Transport security; VerifyFull when not given. Not for sqlite."
+    )
+
+    limits: DatabaseLimitsSpec | None = Field(
+        default=None, description="How hard the source may be used."
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -88,6 +110,13 @@ class DatabaseSourceSpec(Closed):
                 db.engine != "sqlite" or (db.host is None and db.port is None and db.tls is None)
             ),
             "self.engine != 'sqlite' || (!has(self.host) && !has(self.port) && !has(self.tls))",
+        ),
+        Rule(
+            "limits",
+            "limits.maxReadSeconds has no meaning for sqlite.",
+            "Remove it: a file is read by no server.",
+            lambda db: db.engine != "sqlite" or not (db.limits and db.limits.max_read_seconds),
+            "self.engine != 'sqlite' || !has(self.limits) || !has(self.limits.maxReadSeconds)",
         ),
         Rule(
             "database",

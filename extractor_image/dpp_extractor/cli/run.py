@@ -144,6 +144,11 @@ def print_report(report: RunReport, request: RunRequest) -> None:
     print(
         f"\nRun {report.run_id}: {report.outcome.value} in {seconds:.1f} s (exit code {report.exit_code})."
     )
+    if report.snapshot_age_seconds:
+        print(
+            f"Source: longest statement {report.longest_statement_seconds:.1f} s, "
+            f"snapshot held {report.snapshot_age_seconds:.1f} s."
+        )
     if request.publish == "None":
         print("Nothing was committed: this run was to look only.")
     else:

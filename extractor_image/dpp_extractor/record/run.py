@@ -12,7 +12,7 @@ from typing import Any, Literal
 from dpp_core.errors import decide_exit_code
 from dpp_core.handover import RunReport, RunRequest, UnitReport
 from dpp_core.names import RunOutcome
-from dpp_core.records import RunRecord, UnitRecord
+from dpp_core.records import LoadRecord, RunRecord, UnitRecord
 
 IndexState = Literal["Current", "Behind", "Off"]
 
@@ -28,6 +28,20 @@ def decide_outcome(units: Sequence[UnitRecord]) -> RunOutcome:
     if good == len(units):
         return RunOutcome.SUCCEEDED
     return RunOutcome.PARTIAL if good else RunOutcome.FAILED
+
+
+def fold_loads(units: Sequence[UnitRecord]) -> LoadRecord | None:
+    """Fold what the source bore for each unit into the run's: all statements, the longest, the greatest age."""
+    loads = [unit.load for unit in units if unit.load is not None]
+    if not loads:
+        return None
+    longest = max(loads, key=lambda load: load.longest_statement_seconds)
+    return LoadRecord(
+        statements=sum(load.statements for load in loads),
+        longest_statement_seconds=longest.longest_statement_seconds,
+        longest_statement=longest.longest_statement,
+        snapshot_age_seconds=max(load.snapshot_age_seconds for load in loads),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +89,13 @@ def build_run_record(
         index=around.index,
         warnings=around.warnings,
         units=tuple(units),
+        load=fold_loads(units),
     )
 
 
 def build_run_report(record: RunRecord) -> RunReport:
     """Shorten a run record to what the operator needs."""
+    load = record.load or LoadRecord()
     return RunReport(
         run_id=record.run_id,
         attempt_id=record.attempt_id,
@@ -88,6 +104,8 @@ def build_run_report(record: RunRecord) -> RunReport:
         started_at=record.started_at,
         ended_at=record.ended_at,
         index=record.index,
+        longest_statement_seconds=load.longest_statement_seconds,
+        snapshot_age_seconds=load.snapshot_age_seconds,
         units=tuple(
             UnitReport(
                 dataset=unit.dataset,

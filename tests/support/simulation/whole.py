@@ -17,7 +17,7 @@ from dpp_core.names import UnitOutcome
 from dpp_extractor.batch import FoundObject, RawBatch, SourceColumn, SourceTable, Window
 from dpp_extractor.extract.database.columns import select_table
 from dpp_extractor.guard.deadline import Stop
-from dpp_extractor.ports import Clocks, Counted, Tools, Wanted
+from dpp_extractor.ports import Clocks, Counted, Load, Tools, Wanted
 from dpp_extractor.run import run
 from simulation.process import (
     COLUMN,
@@ -81,6 +81,9 @@ class SimulatedSnapshot:
         for start in range(0, len(rows), _BATCH_ROWS):
             self.world.store.rest()
             yield RawBatch(_batch(rows[start : start + _BATCH_ROWS]))
+
+    def take_load(self) -> Load:
+        return Load()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ def _report(*units: UnitReport, run_id: str = "acme-1") -> RunReport:
         started_at=STARTED_AT,
         ended_at=STARTED_AT + timedelta(seconds=12),
         index="Behind",
+        longest_statement_seconds=21_599.999,
+        snapshot_age_seconds=259_199.999,
         units=units,
     )
 

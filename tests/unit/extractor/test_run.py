@@ -51,6 +51,31 @@ def test_all_datasets_are_read_from_one_view(bench: Bench) -> None:
     assert bench.source.calls[-2:] == ["close", "disconnect"]
 
 
+def test_the_record_tells_what_the_source_bore_for_each_dataset_and_for_all(bench: Bench) -> None:
+    bench.source.notes = ("It has no key.",)
+    bench.index = FakeIndex()
+
+    report = bench.run(*THREE)
+
+    record = bench.records(report.run_id)[0]
+    assert [unit.load and unit.load.longest_statement_seconds for unit in record.units] == [2.0] * 3
+    assert record.load is not None
+    assert record.load.statements == 3
+    assert record.units[1].warnings == ("It has no key.",)
+    assert report.longest_statement_seconds == 2.0
+    assert bench.index.of("runs")[0]["load"]["longest_statement"] == "Reading"
+
+
+def test_the_record_tells_what_the_source_bore_for_a_dataset_that_failed(bench: Bench) -> None:
+    _failing(bench, "orders", SourceUnavailableError("gone"))
+
+    report = bench.run(*THREE)
+
+    loads = {unit.dataset: unit.load for unit in bench.records(report.run_id)[0].units}
+    assert loads["orders"] is not None
+    assert loads["stock"] is None, "the source was not asked for it"
+
+
 def test_every_part_and_the_rejected_rows_are_stored_before_the_commit(bench: Bench) -> None:
     bench.source.put("orders", order(9, item=Broken("\x00")))
 

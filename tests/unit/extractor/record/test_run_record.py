@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dpp_core.names import Reason, RunOutcome, UnitOutcome
-from dpp_core.records import CountsRecord, UnitRecord, WindowRecord
+from dpp_core.records import CountsRecord, LoadRecord, UnitRecord, WindowRecord
 from dpp_extractor.record.run import (
     Circumstances,
     build_run_record,
     build_run_report,
     compute_plan_digest,
     decide_outcome,
+    fold_loads,
 )
 from run_bench import Bench
 
@@ -102,3 +103,26 @@ def test_a_report_is_the_record_in_short() -> None:
         "seq 3",
         "",
     )
+
+
+def test_a_run_bore_all_statements_the_longest_one_and_the_oldest_snapshot() -> None:
+    loads = (
+        LoadRecord(statements=3, longest_statement_seconds=4.5, longest_statement="Reading 'a'"),
+        LoadRecord(statements=2, longest_statement_seconds=1.0, snapshot_age_seconds=9.0),
+    )
+    units = [DONE.model_copy(update={"load": load}) for load in loads]
+
+    record = build_run_record(Bench().request(), [*units, FAILED], AROUND)
+    report = build_run_report(record)
+
+    assert record.load == LoadRecord(
+        statements=5,
+        longest_statement_seconds=4.5,
+        longest_statement="Reading 'a'",
+        snapshot_age_seconds=9.0,
+    )
+    assert (report.longest_statement_seconds, report.snapshot_age_seconds) == (4.5, 9.0)
+
+
+def test_a_run_that_asked_no_source_tells_of_no_load() -> None:
+    assert fold_loads([FAILED]) is None

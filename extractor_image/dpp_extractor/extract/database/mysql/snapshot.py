@@ -7,7 +7,7 @@ does not wait for the whole run, and all its users behind it. A MariaDB with a b
 """
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,8 +19,10 @@ from dpp_core.errors import InternalError
 from dpp_core.handover import Unit
 from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
+from dpp_extractor.extract.database.fields import refuse_large
+from dpp_extractor.extract.database.gauge import Gauge
 from dpp_extractor.extract.database.limits import Limits, Retrying
-from dpp_extractor.extract.database.mysql import bounds
+from dpp_extractor.extract.database.mysql import bounds, paging
 from dpp_extractor.extract.database.mysql.catalogue import Found, find_object
 from dpp_extractor.extract.database.mysql.clocks import explain_horizon, read_clocks
 from dpp_extractor.extract.database.mysql.connect import (
@@ -35,8 +37,17 @@ from dpp_extractor.extract.database.mysql.discover import list_objects
 from dpp_extractor.extract.database.mysql.estimate import read_estimate
 from dpp_extractor.extract.database.mysql.read import build_batch
 from dpp_extractor.extract.database.mysql.stream import read_blocks
+from dpp_extractor.extract.database.pages import (
+    Cut,
+    Place,
+    build_high,
+    build_next,
+    build_page,
+    choose_columns,
+    read_in_pages,
+)
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks, Counted, Wanted
+from dpp_extractor.ports import Clocks, Counted, Load, Wanted
 
 
 class MysqlSource:
@@ -100,6 +111,10 @@ class MysqlSnapshot:
     counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
     _found: dict[str, Found] = field(default_factory=dict)
     _reading: Generator[RawBatch, None, None] | None = None
+    _gauge: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._gauge = Gauge(self._limits.clock)
 
     def describe(self, unit: Unit) -> SourceTable:
         with self._question(f"Describing {unit.object!r}"):
@@ -157,6 +172,9 @@ class MysqlSnapshot:
         self._reading = self._read(table, window, limit_rows)
         return self._reading
 
+    def take_load(self) -> Load:
+        return self._gauge.take()
+
     def leave_read(self) -> None:
         """End a read that was given up: its rows would stand before any other answer."""
         if self._reading is not None:
@@ -169,12 +187,58 @@ class MysqlSnapshot:
         found = self._described(table)
         within = bounds.build_bounds(table, window) if window else None
         statement = query.build_read(found.relation, table, found.forms, within, limit_rows)
-        written = bounds.compile_statement(statement, self._session.mark)
+        most = self._limits.read_seconds
+        columns = choose_columns(table, window, paging.TONGUE) if most and not limit_rows else ()
         with self._behind_savepoint(f"Reading {table.object!r}", table):
-            for block in read_blocks(
-                self._session.connection, written, self._limits.block_bytes, self._end_statement
-            ):
+            if most and columns:
+                cursor = window.cursor if window else None
+                cut = Cut(found.relation, columns, within, cursor, paging.TONGUE)
+                yield from read_in_pages(
+                    lambda low, rows: self._find_high(cut, low, rows),
+                    lambda low, high: self._read_one(
+                        table, statement.where(*build_page(cut, low, high))
+                    ),
+                    most,
+                    self._limits.clock,
+                )
+            else:
+                yield from self._gauge.watch_whole(
+                    self._read_one(table, statement), table, window, most
+                )
+
+    def _read_one(self, table: SourceTable, statement: Select[Any]) -> Iterator[RawBatch]:
+        written = bounds.compile_statement(statement, self._session.mark)
+        limits = self._limits
+        with self._gauge.statement(f"Reading {table.object!r}"), ExitStack() as stack:
+            # Closed at once also when a block is refused: what follows needs the connection.
+            blocks = stack.enter_context(
+                closing(
+                    read_blocks(
+                        self._session.connection,
+                        written,
+                        limits.most_block_bytes,
+                        self._end_statement,
+                    )
+                )
+            )
+            for block in blocks:
+                sizes = [len(cell or b"") for cell in block[-1]]
+                refuse_large(table, block[-1], sizes, limits.field_bytes)
                 yield build_batch(block, table.columns)
+                limits.pace(len(block))
+
+    def _find_high(self, cut: Cut, low: Place | None, rows: int) -> Place | None:
+        """Find a page's high end; a value that has more rows than a page fills one alone."""
+        with self._gauge.statement("Finding the end of a page"):
+            found = self._ask_place(build_high(cut, low, rows))
+            if found is not None and found == low:
+                found = self._ask_place(build_next(cut, low))
+        return found
+
+    def _ask_place(self, statement: Select[Any]) -> Place | None:
+        written = bounds.compile_statement(statement, self._session.mark)
+        rows = fetch(self._session.connection, written)
+        return tuple(cell or "" for cell in rows[0]) if rows else None
 
     def _end_statement(self) -> None:
         """End the running statement from a second connection: the first one is busy with it."""
@@ -198,7 +262,7 @@ class MysqlSnapshot:
     @contextmanager
     def _question(self, what: str, table: SourceTable | None = None) -> Iterator[None]:
         self.leave_read()
-        with self._behind_savepoint(what, table):
+        with self._behind_savepoint(what, table), self._gauge.statement(what):
             yield
 
     @contextmanager

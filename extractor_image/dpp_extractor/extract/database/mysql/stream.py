@@ -6,7 +6,7 @@ statement at the server instead. It rests on what the driver keeps under a leadi
 `_result`, `_rfile` and `_force_close`; the lock file holds the version.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ Cells = Sequence[bytes | None]
 
 def read_blocks(
     connection: Any, statement: str, block_bytes: int, end: Callable[[], None]
-) -> Iterator[list[Cells]]:
+) -> Generator[list[Cells], None, None]:
     """Run a statement and give its rows in lists of about `block_bytes`; a greater row is alone.
 
     Left before its last row, `end` is called to end the statement at the server, and the few rows

@@ -60,6 +60,34 @@ def read_blocks(
         yield block
 
 
+def measure_row(row: bytes, columns: Sequence[SourceColumn]) -> tuple[list[bytes], list[int]]:
+    """Cut a CSV row into its fields, and say how many bytes each value has; bytes come as hex."""
+    fields: list[bytes] = []
+    place = 0
+    for _ in columns:
+        end = _find_end(row, place)
+        fields.append(_unquote(row[place:end]))
+        place = end + 1
+    sizes = [
+        len(field) // 2 if pa.types.is_binary(column.arrow_type) else len(field)
+        for column, field in zip(columns, fields, strict=True)
+    ]
+    return fields, sizes
+
+
+def _unquote(field: bytes) -> bytes:
+    return field[1:-1].replace(b'""', b'"') if field.startswith(b'"') else field
+
+
+def _find_end(row: bytes, start: int) -> int:
+    """Find where a field ends: at a comma or the line's end, outside of quotes."""
+    place = start
+    while row[place : place + 1] == b'"':
+        place = row.index(b'"', place + 1) + 1
+    found = row.find(b",", place)
+    return found if found >= 0 else len(row.rstrip(b"\n"))
+
+
 def parse_block(rows: Sequence[bytes], columns: Sequence[SourceColumn]) -> RawBatch:
     """Parse a block of CSV rows; sift it when Arrow refuses a value."""
     try:

@@ -7,7 +7,7 @@ to the others.
 """
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -32,19 +32,31 @@ from dpp_core.handover import Unit
 from dpp_core.names import Reason
 from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
+from dpp_extractor.extract.database.fields import refuse_large
+from dpp_extractor.extract.database.gauge import Gauge
 from dpp_extractor.extract.database.limits import Limits
+from dpp_extractor.extract.database.pages import (
+    Cut,
+    Place,
+    build_high,
+    build_next,
+    build_page,
+    choose_columns,
+    read_in_pages,
+)
+from dpp_extractor.extract.database.postgresql import paging
 from dpp_extractor.extract.database.postgresql.catalogue import Found, find_object
 from dpp_extractor.extract.database.postgresql.clocks import explain_horizon, read_clocks
 from dpp_extractor.extract.database.postgresql.connect import translated
 from dpp_extractor.extract.database.postgresql.discover import list_objects
-from dpp_extractor.extract.database.postgresql.read import parse_block, read_blocks
+from dpp_extractor.extract.database.postgresql.read import measure_row, parse_block, read_blocks
 from dpp_extractor.extract.database.window import (
     CursorValue,
     format_cursor,
     future_from,
     parse_cursor,
 )
-from dpp_extractor.ports import Clocks, Counted, Wanted
+from dpp_extractor.ports import Clocks, Counted, Load, Wanted
 
 _PRIMARY_VIEW: Final = text(
     "SELECT pg_catalog.clock_timestamp() AS at, pg_catalog.pg_export_snapshot() AS id"
@@ -118,6 +130,10 @@ class PostgresSnapshot:
     snapshot_id: str
     counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
     _found: dict[str, Found] = field(default_factory=dict)
+    _gauge: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._gauge = Gauge(self._limits.clock)
 
     def describe(self, unit: Unit) -> SourceTable:
         with self._question(f"Describing {unit.object!r}"):
@@ -180,13 +196,57 @@ class PostgresSnapshot:
         found = self._described(table)
         within = build_within(table, window) if window is not None else None
         statement = query.build_read(found.relation, table, found.forms, within, limit_rows)
-        copy = f"COPY ({compile_statement(statement)}) TO STDOUT (FORMAT csv)"
-        with self._question(f"Reading {table.object!r}", table):
-            # A read that is given up ends its COPY first: the savepoint could not be asked for else.
-            with closing(self._copy(copy, has_encoding=found.has_encoding)) as messages:
-                for block in read_blocks(messages, self._limits.block_bytes):
-                    yield parse_block(block, table.columns)
+        what, most = f"Reading {table.object!r}", self._limits.read_seconds
+        columns = choose_columns(table, window, paging.TONGUE) if most and not limit_rows else ()
+        with self._behind_savepoint(what, table):
+            if most and columns and found.has_encoding:
+                cursor = window.cursor if window else None
+                cut = Cut(found.relation, columns, within, cursor, paging.TONGUE)
+                yield from read_in_pages(
+                    lambda low, rows: self._find_high(cut, low, rows),
+                    lambda low, high: self._read_one(
+                        found, table, statement.where(*build_page(cut, low, high))
+                    ),
+                    most,
+                    self._limits.clock,
+                )
+            else:
+                yield from self._gauge.watch_whole(
+                    self._read_one(found, table, statement), table, window, most
+                )
             self._refuse_rewritten(found)
+
+    def _read_one(
+        self, found: Found, table: SourceTable, statement: Select[Any]
+    ) -> Iterator[RawBatch]:
+        copy = f"COPY ({compile_statement(statement)}) TO STDOUT (FORMAT csv)"
+        limits = self._limits
+        with self._gauge.statement(f"Reading {table.object!r}"), ExitStack() as stack:
+            # Closed at once also when a block is refused: what follows needs the connection.
+            messages = stack.enter_context(
+                closing(self._copy(copy, has_encoding=found.has_encoding))
+            )
+            for block in read_blocks(messages, limits.most_block_bytes):
+                if len(block[-1]) > limits.field_bytes:
+                    refuse_large(table, *measure_row(block[-1], table.columns), limits.field_bytes)
+                yield parse_block(block, table.columns)
+                limits.pace(len(block))
+
+    def _find_high(self, cut: Cut, low: Place | None, rows: int) -> Place | None:
+        """Find a page's high end; a value that has more rows than a page fills one alone."""
+        with self._gauge.statement("Finding the end of a page"):
+            found = self._ask_place(build_high(cut, low, rows))
+            if found is not None and found == low:
+                found = self._ask_place(build_next(cut, low))
+        return found
+
+    def _ask_place(self, statement: Select[Any]) -> Place | None:
+        with self._driver().cursor() as cursor:
+            found = cursor.execute(compile_statement(statement).encode()).fetchone()
+        return None if found is None else tuple(found)
+
+    def take_load(self) -> Load:
+        return self._gauge.take()
 
     def _copy(
         self, statement: str, *, has_encoding: bool
@@ -233,6 +293,11 @@ class PostgresSnapshot:
 
     @contextmanager
     def _question(self, what: str, table: SourceTable | None = None) -> Iterator[None]:
+        with self._behind_savepoint(what, table), self._gauge.statement(what):
+            yield
+
+    @contextmanager
+    def _behind_savepoint(self, what: str, table: SourceTable | None = None) -> Iterator[None]:
         grant = self._found[table.object].grant if table and table.object in self._found else ""
         with translated(what, grant), self._connection.begin_nested():
             yield

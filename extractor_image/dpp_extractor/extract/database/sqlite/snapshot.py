@@ -18,6 +18,8 @@ from dpp_core.handover import Unit
 from dpp_core.names import Reason
 from dpp_extractor.batch import FoundObject, RawBatch, SourceTable, Window
 from dpp_extractor.extract.database import query
+from dpp_extractor.extract.database.fields import refuse_large
+from dpp_extractor.extract.database.gauge import Gauge
 from dpp_extractor.extract.database.limits import Limits, Retrying
 from dpp_extractor.extract.database.sqlite import bounds
 from dpp_extractor.extract.database.sqlite.catalogue import Found, find_object
@@ -25,7 +27,7 @@ from dpp_extractor.extract.database.sqlite.connect import no_writer, open_file, 
 from dpp_extractor.extract.database.sqlite.discover import list_objects
 from dpp_extractor.extract.database.sqlite.rows import build_batch
 from dpp_extractor.extract.database.window import future_from
-from dpp_extractor.ports import Clocks, Counted, Wanted
+from dpp_extractor.ports import Clocks, Counted, Load, Wanted
 
 _NOW: Final = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"
 _FETCH_ROWS: Final = 512
@@ -93,6 +95,10 @@ class SqliteSnapshot:
     snapshot_id: str
     counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
     _found: dict[str, Found] = field(default_factory=dict)
+    _gauge: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._gauge = Gauge(self._limits.clock)
 
     def describe(self, unit: Unit) -> SourceTable:
         with translated(f"Describing {unit.object!r}"):
@@ -153,10 +159,19 @@ class SqliteSnapshot:
         statement = query.build_read(found.relation, table, {}, within, limit_rows, order)
         kind_of = {c.name: kind for c, kind in zip(found.table.columns, found.kinds, strict=True)}
         kinds = [kind_of[column.name] for column in table.columns]
-        with translated(f"Reading {table.object!r}"):
+        what = f"Reading {table.object!r}"
+        with translated(what), self._gauge.statement(what):
             cursor = self._connection.execute(bounds.compile_statement(statement))
-            for rows in _read_blocks(cursor, self._limits.block_bytes):
+            for rows in _read_blocks(cursor, self._limits.most_block_bytes):
+                if _size_bytes(rows) > self._limits.field_bytes:
+                    for row in rows:
+                        sizes = [_measure(cell) for cell in row]
+                        refuse_large(table, row, sizes, self._limits.field_bytes)
                 yield build_batch(rows, table.columns, kinds)
+                self._limits.pace(len(rows))
+
+    def take_load(self) -> Load:
+        return self._gauge.take()
 
     def _described(self, table: SourceTable) -> Found:
         found = self._found.get(table.object)
@@ -165,7 +180,7 @@ class SqliteSnapshot:
         return found
 
     def _rows(self, statement: Select[Any], what: str) -> list[tuple[Any, ...]]:
-        with translated(what):
+        with translated(what), self._gauge.statement(what):
             return self._connection.execute(bounds.compile_statement(statement)).fetchall()
 
 
@@ -200,6 +215,10 @@ def _read_blocks(cursor: sqlite3.Cursor, block_bytes: int) -> Iterator[list[tupl
             block, size = [], 0
     if block:
         yield block
+
+
+def _measure(cell: Any) -> int:
+    return len(cell) if isinstance(cell, str | bytes) else 0
 
 
 def _size_bytes(rows: Sequence[tuple[Any, ...]]) -> int:
