@@ -53,12 +53,14 @@ class Heartbeat:
     attempt_id: str
     tools: Tools
     told_at: datetime
-    rows: dict[str, int] = field(default_factory=dict)
+    reached: dict[str, tuple[int, int]] = field(default_factory=dict)
+    began: dict[str, datetime] = field(default_factory=dict)
 
     def __call__(self, dataset: str, rows: int, size_bytes: int) -> None:
         self.tools.progress(dataset, rows, size_bytes)
-        self.rows[dataset] = rows
+        self.reached[dataset] = (rows, size_bytes)
         now = self.tools.now()
+        self.began.setdefault(dataset, now)
         if self.tools.index is None or now - self.told_at < HEARTBEAT_EVERY:
             return
         self.told_at = now
@@ -68,9 +70,19 @@ class Heartbeat:
             "namespace": self.request.namespace,
             "extraction": self.request.extraction,
             "updated_at": now,
-            "units": [{"dataset": name, "rows": count} for name, count in self.rows.items()],
+            "units": [
+                {"dataset": name, "rows": count, "bytes": size}
+                for name, (count, size) in self.reached.items()
+            ],
+            "dataset": dataset,
+            "rows_per_second": self._rate(dataset, now),
         }
         self.tools.index.save("heartbeats", {"run_id": self.request.run_id}, document)
+
+    def _rate(self, dataset: str, now: datetime) -> int:
+        """Rows a second of the dataset that is read, since its first batch."""
+        seconds = (now - self.began[dataset]).total_seconds()
+        return round(self.reached[dataset][0] / seconds) if seconds > 0 else 0
 
 
 @dataclass(slots=True)

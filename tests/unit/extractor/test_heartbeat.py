@@ -18,13 +18,16 @@ def test_after_ten_seconds_the_index_holds_one_document_of_the_run() -> None:
     progress = begin(bench)
 
     for second in range(35):
-        progress("orders", second, 0)
+        progress("orders", second * 100, second * 5000)
         if second == 5:
             assert bench.index.of("heartbeats") == []
         bench.store.tick(1)
 
     beats = bench.index.of("heartbeats")
-    assert [beat["units"] for beat in beats] == [[{"dataset": "orders", "rows": 30}]]
+    assert [beat["units"] for beat in beats] == [
+        [{"dataset": "orders", "rows": 3000, "bytes": 150_000}]
+    ]
+    assert (beats[0]["dataset"], beats[0]["rows_per_second"]) == ("orders", 100)
     assert len(bench.progress) == 35
 
 

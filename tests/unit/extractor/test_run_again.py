@@ -53,7 +53,9 @@ def test_what_was_not_read_yet_is_read_from_a_new_snapshot_and_committed_once(be
     assert bench.commits() == 1
     assert [row["id"] for row in bench.rows()] == [1, 2, 3]
     assert bench.source.calls.count("connect") == 2
-    assert bench.source.calls.count("describe customers") == 1, "it was committed already"
+    calls = bench.source.calls
+    again = calls[len(calls) - calls[::-1].index("connect") :]
+    assert "describe customers" not in again, "it was committed already"
     assert waits == [0.5]
     warnings = bench.records(report.run_id)[0].warnings
     assert warnings == ("The connection was lost while orders was read: the line is dead",)
