@@ -17,7 +17,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 PYTEST_ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup bench-run bench-log check format format-check lint types contracts unit generated test model faults faults-late test-spark \
+.PHONY: help setup bench-run bench-memory bench-log check format format-check lint types contracts unit generated test model faults faults-late test-spark \
 	servers cluster-parts cluster-up cluster-shell cluster-down images e2e e2e-long charts crds docs-reference demo dev-up dev-down lock clean
 
 help: ## Print this list
@@ -82,6 +82,9 @@ $(SPARK)/.ready: requirements/spark.txt
 
 bench-run: setup servers ## Read a million rows from PostgreSQL; print speed and memory as one table
 	@$(PY) tests/support/bench.py $(ROWS)
+
+bench-memory: setup servers ## Read ten million rows from PostgreSQL, three million from MariaDB; print peak memory (SHARE=10 for a tenth)
+	@$(PY) tests/support/bench_memory.py $(SHARE)
 
 bench-log: setup servers ## Count and time what a commit costs at 10 and at 10,000 commits; print one table
 	@$(PY) tests/support/log_bench.py

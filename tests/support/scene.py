@@ -44,7 +44,7 @@ ORDERS = {"name": "orders", "key": ["id"], "incremental": {"cursor": "rev"}}
 ITEMS = {"name": "items", "key": ["id"]}
 FORMS: Mapping[str, Form] = {"orders": "current", "items": "full"}
 IMPATIENT = {"DPP_RETRY_ATTEMPTS": "3", "DPP_RETRY_BASE_SECONDS": "0.05"}
-POLICY = {
+POLICY: dict[str, Any] = {
     "cluster": "local",
     "tenants": [{"namespaces": ["*"], "distributors": ["*"], "hosts": ["*"]}],
     "sources": {"engines": ["postgresql", "sqlite"], "allowLoopback": True},
