@@ -240,6 +240,7 @@ class Tools:
     `open_source` connects (and retries connecting). `hook` is called at named points and does nothing in production.
     `pause` waits between two tries of a conditional write, given the number of tries so far; a stop ends the wait.
     `progress` gets (dataset, rows so far, bytes so far) once a batch. `index` is None when none is configured.
+    `expect` gets (dataset, rows that the source thinks there are) before a read; None asks the source nothing.
     `measure` gets the run's record at the end, for metrics; it does not raise.
     `retry_read` calls again what lost the source in the middle of reading, as often as patience lasts.
     `checkpoint` gets a table's prefix when its log has grown by a hundred commits; it does not raise.
@@ -255,6 +256,7 @@ class Tools:
     progress: Callable[[str, int, int], None]
     pause: Callable[[int], None]
     code_version: str = ""
+    expect: Callable[[str, int], None] | None = None
     measure: Callable[[RunRecord], None] = lambda record: None
     checkpoint: Callable[[str], None] = lambda prefix: None
     retry_read: "Callable[[Callable[[], DppError | None]], DppError | None]" = lambda read: read()

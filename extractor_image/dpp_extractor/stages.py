@@ -105,6 +105,7 @@ def extract(way: Way, snapshot: Snapshot) -> Iterator[RawBatch]:
         return
     limit_rows = way.request.limit_rows
     deadline = Deadline(way.request.deadline_at, way.tools.store.now)
+    _foresee(way, snapshot)
     for raw in snapshot.read(way.intent.table, way.intent.window, limit_rows):
         way.tools.stop.raise_if_stopped()
         deadline.raise_if_over(COMMIT_RESERVE_SECONDS)
@@ -114,6 +115,16 @@ def extract(way: Way, snapshot: Snapshot) -> Iterator[RawBatch]:
         way.tally.nulled.update(raw.nulled)
         yield raw
         way.tools.hook("batch_read")
+
+
+def _foresee(way: Way, snapshot: Snapshot) -> None:
+    """Tell whoever watches how many rows to expect; nobody else pays for the question."""
+    if way.tools.expect is None:
+        return
+    rows = snapshot.estimate_rows(way.intent.table, way.intent.window)
+    if rows is not None:
+        limit = way.request.limit_rows
+        way.tools.expect(way.intent.unit.dataset, rows if limit is None else min(rows, limit))
 
 
 def standardise(way: Way, batches: Iterable[RawBatch]) -> Iterator[pa.RecordBatch]:

@@ -41,6 +41,7 @@ class Surroundings:
     stop: Stop
     secrets_file: Path | None = None
     progress: Callable[[str, int, int], None] = lambda dataset, rows, size_bytes: None
+    expect: Callable[[str, int], None] | None = None
 
 
 @contextmanager
@@ -76,6 +77,7 @@ def open_tools(request: RunRequest, around: Surroundings) -> Iterator[Tools]:
             new_id=ids.new_id,
             hook=hook,
             progress=around.progress,
+            expect=around.expect,
             pause=lambda tries: around.stop.sleep(wait_seconds(tries)),
             code_version=find_code_version(),
             measure=build_measure(around.settings),

@@ -75,8 +75,13 @@ def test_any_name_can_be_read_as_table_column_key_and_cursor(database: Database,
             " INSERT INTO t VALUES (1)",
             "t",
         ),
+        (
+            "CREATE TABLE t (n int); CREATE TABLE heir (m int) INHERITS (t);"
+            " INSERT INTO heir VALUES (1, 2)",
+            "t",
+        ),
     ],
-    ids=["table", "public", "schema", "view", "materialized view", "partitioned"],
+    ids=["table", "public", "schema", "view", "materialized view", "partitioned", "inherited"],
 )
 def test_every_kind_of_relation_is_read(database: Database, statements: str, wanted: str) -> None:
     database.execute(statements)
@@ -179,3 +184,13 @@ def test_dropped_and_generated_columns_are_handled(database: Database) -> None:
     with view_of(database) as view:
         table = view.describe(Unit(dataset="t", object="t"))
         assert next(view.read(table, None, None)).rows.to_pylist() == [{"a": 3, "twice": 6}]
+
+
+def test_a_table_of_the_most_columns_comes_whole(database: Database) -> None:
+    columns = [f"c{number}" for number in range(1600)]
+    database.execute(f"CREATE TABLE t ({', '.join(f'{name} smallint' for name in columns)})")
+    database.execute(f"INSERT INTO t VALUES ({', '.join(map(str, range(1600)))})")
+    with view_of(database) as view:
+        table = view.describe(Unit(dataset="t", object="t"))
+        (batch,) = view.read(table, None, None)
+    assert batch.rows.to_pylist() == [{name: number for number, name in enumerate(columns)}]

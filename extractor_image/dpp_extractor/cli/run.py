@@ -106,7 +106,10 @@ def carry_out(request: RunRequest, secrets_file: Path | None, *, as_json: bool) 
         open_stop() as stop,
         open_progress(len(request.units), is_terminal=is_terminal) as progress,
         open_tools(
-            request, Surroundings(os.environ, settings, stop, secrets_file, progress)
+            request,
+            Surroundings(
+                os.environ, settings, stop, secrets_file, progress.report, progress.expect
+            ),
         ) as tools,
     ):
         return carry_out_run(request, tools)
