@@ -16,7 +16,7 @@ from dpp_core.names import PROTOCOL, Reason, RunOutcome, Unfit, UnitOutcome
 
 REQUEST_LIMIT_BYTES: Final = 128 * 1024
 FEATURES: Final = frozenset(
-    {"database", "replace", "append", "maintain", "values", "deletes", "nulls", "limits"}
+    {"database", "replace", "append", "maintain", "values", "deletes", "nulls", "limits", "replica"}
 )
 """What this version understands; a request that must be understood beyond it is refused with exit 20."""
 
@@ -104,6 +104,16 @@ class DatabaseSource(_Document):
     database: str
     tls: Literal["VerifyFull", "VerifyCa", "Require", "Disable"] = "VerifyFull"
     limits: SourceLimits | None = None
+    replica_host: str | None = None
+    replica_port: int | None = None
+
+    @property
+    def replica(self) -> "DatabaseSource | None":
+        """The replica as a source of its own; None where there is none."""
+        if not self.replica_host:
+            return None
+        place = {"host": self.replica_host, "port": self.replica_port}
+        return self.model_copy(update={**place, "replica_host": None, "replica_port": None})
 
 
 class Destination(_Document):

@@ -169,7 +169,7 @@ def _build_request(extraction: Extraction, policy: Policy, run: ExtractionRun) -
         publish=run.spec.publish,
         source=source,
         credentials=_resolve_credentials(extraction, policy),
-        hosts=(source.host,) if source.host else (),
+        hosts=tuple(host for host in (source.host, source.replica_host) if host),
         destination=_resolve_destination(extraction, policy),
         index=policy.index.credentials if policy.index else None,
         units=units,
@@ -191,7 +191,7 @@ def _list_features(
     """List what the image must understand.
 
     One that does not know upkeep would read the source instead, one that does not know values would quarantine, one
-    that does not know limits would ask more of the source than it allows.
+    that does not know limits or replicas would ask more of the source than it allows.
     """
     features = {"database", *(unit.write.lower() for unit in units)}
     if run.spec.type == "Maintain":
@@ -204,6 +204,8 @@ def _list_features(
         features.add("nulls")
     if source.limits:
         features.add("limits")
+    if source.replica:
+        features.add("replica")
     return tuple(sorted(features))
 
 
@@ -244,13 +246,16 @@ def _resolve_source(extraction: Extraction) -> DatabaseSource:
             field="spec.source.database.engine",
             fix=f"Use {say_ready('or')}.",
         )
+    port = database.port or DEFAULT_PORTS[database.engine]
     return DatabaseSource(
         engine=database.engine,
         host=database.host or "",
-        port=database.port or DEFAULT_PORTS[database.engine],
+        port=port,
         database=database.database,
         tls=database.tls.mode if database.tls else "VerifyFull",
         limits=_resolve_limits(database.limits),
+        replica_host=database.replica.host if database.replica else None,
+        replica_port=(database.replica.port or port) if database.replica else None,
     )
 
 

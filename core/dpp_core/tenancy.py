@@ -164,14 +164,26 @@ def _check_source(spec: ExtractionSpec, policy: Policy) -> list[Violation]:
 def _check_host(
     spec: ExtractionSpec, tenant: TenantPolicy, sources: SourcesPolicy
 ) -> list[Violation]:
+    """Check each host that the source names; a secret is sent to all of them."""
+    named: list[tuple[str, str | None]] = []
     if spec.source.database is not None:
-        field, host = "spec.source.database.host", spec.source.database.host
+        named.append(("spec.source.database.host", spec.source.database.host))
+        if spec.source.database.replica is not None:
+            replica = spec.source.database.replica.host
+            named.append(("spec.source.database.replica.host", replica))
     elif spec.source.api is not None:
-        field, host = "spec.source.api.baseUrl", urlsplit(spec.source.api.base_url).hostname
-    else:
-        return []
-    if host is None:
-        return []
+        named.append(("spec.source.api.baseUrl", urlsplit(spec.source.api.base_url).hostname))
+    return [
+        violation
+        for field, host in named
+        if host is not None
+        for violation in _check_one_host(field, host, tenant, sources)
+    ]
+
+
+def _check_one_host(
+    field: str, host: str, tenant: TenantPolicy, sources: SourcesPolicy
+) -> list[Violation]:
     reason = find_denial(host, sources)
     if reason:
         return [Violation(field, reason, "Name the host of the distributor's ERP.")]

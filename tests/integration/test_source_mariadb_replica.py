@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 
 from dpp_core.errors import DppError
-from dpp_core.handover import Unit
+from dpp_core.handover import DatabaseSource, Unit
 from dpp_core.names import Reason
+from dpp_extractor.extract.database.engine import open_database
 from mariadb_views import count, source_of
 from servers.mariadb import MariaDb, Schema, start_mariadb
-from servers.process import ServerMissingError
+from servers.process import ServerMissingError, free_port
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,54 @@ def test_a_replica_that_stands_still_is_not_read(
     finally:
         replica.admin().execute("START SLAVE")
     assert (refused.value.exit_code, refused.value.is_temporary) == (23, True)
+
+
+def _source(primary: MariaDb, followed: Schema, port: int) -> DatabaseSource:
+    return DatabaseSource(
+        engine="mariadb",
+        host=primary.host,
+        port=primary.port,
+        database=followed.name,
+        tls="Disable",
+        replica_host=followed.host,
+        replica_port=port,
+    )
+
+
+def test_a_replica_is_read_in_the_servers_stead(
+    primary: MariaDb, replica: MariaDb, followed: Schema
+) -> None:
+    replica.admin().execute(f"CREATE TABLE `{followed.name}`.here (id INT)")
+    reader = _reader(primary, replica, followed, "SLAVE MONITOR")
+    secret = {"username": reader.user, "password": reader.password}
+    source = _source(primary, followed, replica.port)
+    with open_database(source, secret, run_id="r") as opened, opened.snapshot() as view:
+        assert count(view, Unit(dataset="here", object="here")) == 0
+        assert view.take_load().notes == ()
+
+
+def test_a_replica_that_is_away_is_told_and_the_server_is_read(
+    primary: MariaDb, followed: Schema
+) -> None:
+    secret = {"username": followed.user, "password": followed.password}
+    source = _source(primary, followed, free_port())
+    with open_database(source, secret, run_id="r") as opened, opened.snapshot() as view:
+        assert count(view, Unit(dataset="t", object="t")) == 1
+        (note,) = view.take_load().notes
+    assert "could not be reached, so 127.0.0.1 was read" in note
+
+
+def test_a_login_that_the_replica_refuses_is_not_tried_at_the_server(
+    primary: MariaDb, replica: MariaDb, followed: Schema
+) -> None:
+    asked = "SHOW GLOBAL STATUS LIKE 'Access_denied_errors'"
+    before = primary.admin().execute(asked)
+    secret = {"username": followed.user, "password": "wrong-pass-1"}
+    source = _source(primary, followed, replica.port)
+    with (
+        pytest.raises(DppError) as refused,
+        open_database(source, secret, run_id="r"),
+    ):
+        pytest.fail("the connection was made")
+    assert refused.value.exit_code == 22
+    assert primary.admin().execute(asked) == before

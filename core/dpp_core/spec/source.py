@@ -61,6 +61,18 @@ class DatabaseLimitsSpec(Closed):
     )
 
 
+class ReplicaSpec(Closed):
+    """A copy of the server that follows it and may be read."""
+
+    host: Host = Field(
+        description="Replica's host name or address; must be among the hosts of the namespace's "
+        "policy entry."
+    )
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = Field(
+        default=None, description="Replica's port; the server's own when not given."
+    )
+
+
 class DatabaseSourceSpec(Closed):
     """A database to read from."""
 
@@ -82,9 +94,13 @@ class DatabaseSourceSpec(Closed):
     tls: TlsSpec | None = Field(
         default=None, description="Transport security; VerifyFull when not given. Not for sqlite."
     )
-
     limits: DatabaseLimitsSpec | None = Field(
         default=None, description="How hard the source may be used."
+    )
+    replica: ReplicaSpec | None = Field(
+        default=None,
+        description="A replica to read in the server's stead. While it cannot be reached the "
+        "server is read, and the run's record says so. Not for sqlite.",
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -110,6 +126,13 @@ class DatabaseSourceSpec(Closed):
                 db.engine != "sqlite" or (db.host is None and db.port is None and db.tls is None)
             ),
             "self.engine != 'sqlite' || (!has(self.host) && !has(self.port) && !has(self.tls))",
+        ),
+        Rule(
+            "replica",
+            "replica has no meaning for sqlite.",
+            "Remove it: a file is read by no server.",
+            lambda db: db.engine != "sqlite" or db.replica is None,
+            "self.engine != 'sqlite' || !has(self.replica)",
         ),
         Rule(
             "limits",

@@ -1,13 +1,16 @@
 """Open a database source by its engine; the one door into this package.
 
 Called by `wiring`. A secret is sent only to a host that the secret itself names, when it names any.
+A replica is read in its server's stead; while it cannot be reached, the server itself is.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
-from dpp_core.errors import CredentialsMissingError, TenancyError
+from dpp_core import logs
+from dpp_core.errors import CredentialsMissingError, SourceUnavailableError, TenancyError
 from dpp_core.handover import DatabaseSource
 from dpp_extractor.extract.database.limits import DEFAULT_LIMITS, Limits, Retrying, run_once
 from dpp_extractor.ports import Source
@@ -24,6 +27,43 @@ def open_database(
     retrying: Retrying = run_once,
 ) -> Iterator[Source]:
     """Connect to a database and close it in the end. See the package's docstring for errors."""
+    with ExitStack() as stack:
+        replica = source.replica
+        if replica is not None:
+            once = _open_one(
+                replica, secret, run_id=run_id, limits=limits, ca_file=ca_file, retrying=run_once
+            )
+            try:
+                opened = stack.enter_context(once)
+            except SourceUnavailableError as error:
+                limits = replace(limits, notes=(*limits.notes, _tell_fallback(source, error)))
+            else:
+                yield opened
+                return
+        server = _open_one(
+            source, secret, run_id=run_id, limits=limits, ca_file=ca_file, retrying=retrying
+        )
+        yield stack.enter_context(server)
+
+
+def _tell_fallback(source: DatabaseSource, error: SourceUnavailableError) -> str:
+    logs.warning("replica_unreachable", replica=source.replica_host, said=error.message)
+    return (
+        f"The replica {source.replica_host} could not be reached, so {source.host} was read: "
+        f"{error.message}"
+    )
+
+
+@contextmanager
+def _open_one(
+    source: DatabaseSource,
+    secret: Mapping[str, Any],
+    *,
+    run_id: str,
+    limits: Limits,
+    ca_file: str | None,
+    retrying: Retrying,
+) -> Iterator[Source]:
     if source.engine == "sqlite":
         from dpp_extractor.extract.database.sqlite.snapshot import open_sqlite
 

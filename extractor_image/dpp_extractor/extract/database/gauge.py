@@ -19,6 +19,7 @@ class Gauge:
     """
 
     now: Callable[[], float]
+    first_notes: tuple[str, ...] = ()
     _opened: float = field(init=False)
     _statements: int = field(init=False, default=0)
     _longest: float = field(init=False, default=0.0)
@@ -27,6 +28,7 @@ class Gauge:
 
     def __post_init__(self) -> None:
         self._opened = self.now()
+        self._notes.extend(self.first_notes)
 
     @contextmanager
     def statement(self, what: str) -> Iterator[None]:

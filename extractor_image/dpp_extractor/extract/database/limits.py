@@ -12,6 +12,7 @@ T = TypeVar("T")
 class Limits:
     """Bounds of one connection. `idle_seconds`: the server ends a transaction whose reader
     hangs. `read_seconds`: longer reads are divided into pages. `pace` is told of the rows taken, and waits.
+    `notes` are for whoever looks after the source.
     """
 
     connect_seconds: int = 15
@@ -21,6 +22,7 @@ class Limits:
     block_bytes: int = 4 * 1024 * 1024
     read_seconds: int | None = None
     field_bytes: int = 100_000_000
+    notes: tuple[str, ...] = ()
     pace: Callable[[int], None] = lambda rows: None
     clock: Callable[[], float] = time.monotonic  # noqa: TID251 - only measures; wiring gives it too
 

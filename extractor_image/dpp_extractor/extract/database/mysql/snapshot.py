@@ -114,7 +114,7 @@ class MysqlSnapshot:
     _gauge: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
-        self._gauge = Gauge(self._limits.clock)
+        self._gauge = Gauge(self._limits.clock, self._limits.notes)
 
     def describe(self, unit: Unit) -> SourceTable:
         with self._question(f"Describing {unit.object!r}"):

@@ -133,7 +133,7 @@ class PostgresSnapshot:
     _gauge: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
-        self._gauge = Gauge(self._limits.clock)
+        self._gauge = Gauge(self._limits.clock, self._limits.notes)
 
     def describe(self, unit: Unit) -> SourceTable:
         with self._question(f"Describing {unit.object!r}"):

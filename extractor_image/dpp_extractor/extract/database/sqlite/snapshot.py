@@ -98,7 +98,7 @@ class SqliteSnapshot:
     _gauge: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
-        self._gauge = Gauge(self._limits.clock)
+        self._gauge = Gauge(self._limits.clock, self._limits.notes)
 
     def describe(self, unit: Unit) -> SourceTable:
         with translated(f"Describing {unit.object!r}"):
