@@ -13,8 +13,8 @@ from dpp_extractor.guard.retry import RetryPolicy, retrying
 from dpp_extractor.ports import Source
 from dpp_extractor.run import run
 from run_bench import Bench
-from servers.mariadb import Schema
-from servers.postgres import Database
+from servers.mariadb import MariaDb, Schema
+from servers.postgres import Database, Postgres
 from servers.proxy import Proxy, open_proxy
 
 ROWS = 60_000
@@ -37,7 +37,9 @@ def line(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, Callable[[Limi
     is_postgres = request.param == "postgresql"
     place: Database | Schema = request.getfixturevalue("database" if is_postgres else "schema")
     place.execute(TABLE[request.param])
-    login = {"username": place.user, "password": place.password}
+    server: Postgres | MariaDb = request.getfixturevalue("postgres" if is_postgres else "mariadb")
+    reader = server.create_reader(place, can_monitor=True)  # type: ignore[arg-type]
+    login = {"username": reader.user, "password": reader.password}
     with open_proxy(place.port) as proxy:
         source = DatabaseSource.model_validate(
             {
