@@ -89,6 +89,16 @@ def build_page(cut: Cut, low: Place | None, high: Place | None) -> list[ColumnEl
     return conditions
 
 
+def find_high(
+    cut: Cut, low: Place | None, rows: int, ask: Callable[[Select[Any]], Place | None]
+) -> Place | None:
+    """Find a page's high end; a value that has more rows than a page fills one alone."""
+    found = ask(build_high(cut, low, rows))
+    if found is not None and found == low:
+        found = ask(build_next(cut, low))
+    return found
+
+
 def read_in_pages(
     find_high: Callable[[Place | None, int], Place | None],
     read_page: Callable[[Place | None, Place | None], Iterator[RawBatch]],

@@ -40,10 +40,9 @@ from dpp_extractor.extract.database.mysql.stream import read_blocks
 from dpp_extractor.extract.database.pages import (
     Cut,
     Place,
-    build_high,
-    build_next,
     build_page,
     choose_columns,
+    find_high,
     read_in_pages,
 )
 from dpp_extractor.extract.database.window import future_from
@@ -228,12 +227,8 @@ class MysqlSnapshot:
                 limits.pace(len(block))
 
     def _find_high(self, cut: Cut, low: Place | None, rows: int) -> Place | None:
-        """Find a page's high end; a value that has more rows than a page fills one alone."""
         with self._gauge.statement("Finding the end of a page"):
-            found = self._ask_place(build_high(cut, low, rows))
-            if found is not None and found == low:
-                found = self._ask_place(build_next(cut, low))
-        return found
+            return find_high(cut, low, rows, self._ask_place)
 
     def _ask_place(self, statement: Select[Any]) -> Place | None:
         written = bounds.compile_statement(statement, self._session.mark)
