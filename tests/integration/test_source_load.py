@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from dpp_core.errors import DppError
-from dpp_core.handover import DatabaseSource, Unit
-from dpp_extractor.extract.database.engine import open_database
+from dpp_core.handover import Unit
 from dpp_extractor.extract.database.limits import Limits
+from places import open_server
 from servers.mariadb import Schema
 from servers.postgres import Database
 
@@ -28,17 +28,7 @@ class Place:
         return self.database.execute
 
     def open(self, limits: Limits = LIMITS) -> Any:
-        source = DatabaseSource.model_validate(
-            {
-                "engine": self.engine,
-                "host": self.database.host,
-                "port": self.database.port,
-                "database": self.database.name,
-                "tls": "Disable",
-            }
-        )
-        login = {"username": self.database.user, "password": self.database.password}
-        return open_database(source, login, run_id="run", limits=limits)
+        return open_server(self.engine, self.database, limits, run_id="run")
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])

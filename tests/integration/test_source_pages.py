@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from dpp_core.errors import DppError
-from dpp_core.handover import DatabaseSource, Incremental, Unit
+from dpp_core.handover import Incremental, Unit
 from dpp_extractor.batch import Window
 from dpp_extractor.extract.database import pages
-from dpp_extractor.extract.database.engine import open_database
 from dpp_extractor.extract.database.limits import Limits
 from dpp_extractor.guard.pace import Pace
+from places import open_server
 from servers.mariadb import Schema
 from servers.postgres import Database
 
@@ -42,17 +42,7 @@ class Place:
         return f"{moment} + INTERVAL ({number}) {unit}"
 
     def open(self, limits: Limits) -> Any:
-        source = DatabaseSource.model_validate(
-            {
-                "engine": self.engine,
-                "host": self.database.host,
-                "port": self.database.port,
-                "database": self.database.name,
-                "tls": "Disable",
-            }
-        )
-        login = {"username": self.database.user, "password": self.database.password}
-        return open_database(source, login, run_id="run", limits=limits)
+        return open_server(self.engine, self.database, limits, run_id="run")
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])

@@ -11,6 +11,7 @@ import pytest
 
 from dpp_core.handover import DatabaseSource
 from dpp_extractor.extract.database.engine import open_database
+from dpp_extractor.extract.database.limits import DEFAULT_LIMITS, Limits
 from dpp_extractor.ports import Source
 from servers.mariadb import MariaDb, Schema
 from servers.postgres import Database, Postgres
@@ -42,16 +43,23 @@ def make_place(request: pytest.FixtureRequest, engine: str, folder: Path) -> Pla
         server: Postgres = request.getfixturevalue("postgres")
         database: Database = request.getfixturevalue("database")
         execute, reader = database.execute, server.create_reader(database, can_monitor=True)
+    return Place(engine, lambda: open_server(engine, reader), execute)
+
+
+def open_server(
+    engine: str, account: Database | Schema, limits: Limits = DEFAULT_LIMITS, run_id: str = "r"
+) -> AbstractContextManager[Source]:
+    """Open a server's database as this account sees it."""
     fields = {
         "engine": engine,
-        "host": reader.host,
-        "port": reader.port,
-        "database": reader.name,
+        "host": account.host,
+        "port": account.port,
+        "database": account.name,
         "tls": "Disable",
     }
+    secret = {"username": account.user, "password": account.password}
     source = DatabaseSource.model_validate(fields)
-    secret = {"username": reader.user, "password": reader.password}
-    return Place(engine, lambda: open_database(source, secret, run_id="r"), execute)
+    return open_database(source, secret, run_id=run_id, limits=limits)
 
 
 def _make_file(path: Path) -> Place:
